@@ -1,0 +1,249 @@
+#include "policy/diagnostic.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define MARGIN "    "
+
+enum {
+	TAB_WIDTH = 8,
+	WINDOW = 92, /* columns of the source line that are shown */
+	LEAD = 60,   /* at most so many of them before the caret, when the line is cut */
+	MESSAGE = 512,
+	WORD_MAX = 48 /* longer words are never suggested for */
+};
+
+/* Columns that a character takes on a terminal. */
+static unsigned char_width(uint32_t code)
+{
+	static const struct {
+		uint32_t first, last;
+		unsigned width;
+	} ranges[] = {
+		{0x300, 0x36f, 0},
+		{0x1100, 0x115f, 2},
+		{0x200b, 0x200f, 0},
+		{0x2e80, 0xa4cf, 2},
+		{0xac00, 0xd7a3, 2},
+		{0xf900, 0xfaff, 2},
+		{0xfe00, 0xfe0f, 0},
+		{0xfe30, 0xfe6f, 2},
+		{0xff00, 0xff60, 2},
+		{0xffe0, 0xffe6, 2},
+		{0x1f300, 0x1faff, 2},
+		{0x20000, 0x3fffd, 2},
+	};
+
+	if (code < ranges[0].first)
+		return 1;
+	for (size_t i = 0; i < COUNT_OF(ranges); i++)
+		if (code >= ranges[i].first && code <= ranges[i].last)
+			return ranges[i].width;
+	return 1;
+}
+
+/* Characters that would change what the terminal shows around them: controls, and the marks that
+ * turn the direction of writing. */
+static bool is_harmful(uint32_t code)
+{
+	return code == LEX_BAD_CHAR || code < 0x20 || (code >= 0x7f && code < 0xa0) ||
+	       (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+	       (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+}
+
+/* One character as it is shown, and the column behind it. */
+static struct span shown_char(struct span rest, unsigned column, unsigned *next, size_t *bytes)
+{
+	uint32_t code;
+
+	*bytes = lex_char(rest, &code);
+	if (code == '\t') {
+		unsigned width = TAB_WIDTH - column % TAB_WIDTH;
+
+		*next = column + width;
+		return span_first(SPAN("        "), width);
+	}
+	if (is_harmful(code)) {
+		*next = column + 1;
+		return SPAN("?");
+	}
+	*next = column + char_width(code);
+	return span_first(rest, *bytes);
+}
+
+/* The columns in which a part of the line begins and ends when all of it is shown. */
+static void shown_columns(struct span line, size_t from, size_t to, unsigned *first, unsigned *last)
+{
+	unsigned column = 0;
+	size_t bytes;
+
+	*first = *last = 0;
+	for (size_t at = 0; at < line.len && at < to; at += bytes) {
+		if (at <= from)
+			*first = column;
+		shown_char(span_from(line, at), column, &column, &bytes);
+	}
+	*last = column;
+	if (from >= to || to > line.len)
+		*first = column;
+}
+
+static struct span line_around(struct span source, const char *at)
+{
+	size_t start = (size_t)(at - source.at), end = start;
+
+	while (start > 0 && source.at[start - 1] != '\n')
+		start--;
+	while (end < source.len && source.at[end] != '\n')
+		end++;
+	if (end > start && source.at[end - 1] == '\r')
+		end--;
+	return span_make(source.at + start, end - start);
+}
+
+/* The columns of the line from `skip` on; a line that is too wide loses its ends for dots. */
+static bool add_line(struct buffer *out, struct span line, unsigned skip)
+{
+	unsigned column = 0, next;
+	size_t bytes;
+	bool ok = buffer_add_text(out, MARGIN) && (skip == 0 || buffer_add_text(out, "..."));
+
+	for (size_t at = 0; ok && at < line.len; at += bytes) {
+		struct span shown = shown_char(span_from(line, at), column, &next, &bytes);
+
+		if (next - skip > WINDOW && next > skip)
+			return buffer_add_text(out, "...\n");
+		if (column >= skip)
+			ok = buffer_add(out, shown);
+		else if (next > skip)
+			ok = buffer_print(out, "%*s", (int)(next - skip), "");
+		column = next;
+	}
+	return ok && buffer_add_char(out, '\n');
+}
+
+static bool add_caret(struct buffer *out, unsigned indent, unsigned width)
+{
+	bool ok = buffer_print(out, MARGIN "%*s^", (int)indent, "");
+
+	for (unsigned i = 1; ok && i < width; i++)
+		ok = buffer_add_char(out, '~');
+	return ok && buffer_add_char(out, '\n');
+}
+
+static bool add_source(struct diagnostics *d, const struct token *at)
+{
+	struct span line = line_around(d->source, at->text.at);
+	size_t from = (size_t)(at->text.at - line.at);
+	unsigned first, last, skip = 0, width;
+
+	shown_columns(line, from, from + at->text.len, &first, &last);
+	if (first >= WINDOW || (last > WINDOW && first > LEAD))
+		skip = first - LEAD;
+	width = last > first ? last - first : 1;
+	if (first - skip + width > WINDOW)
+		width = WINDOW - (first - skip);
+	return add_line(d->out, line, skip) &&
+	       add_caret(d->out, first - skip + (skip ? 3 : 0), width);
+}
+
+/* The text of a message may quote what the file says. */
+static bool add_harmless(struct buffer *out, const char *text)
+{
+	struct span rest = span_text(text);
+	unsigned column = 0;
+	size_t bytes;
+	bool ok = true;
+
+	for (; ok && rest.len; rest = span_from(rest, bytes))
+		ok = buffer_add(out, shown_char(rest, column, &column, &bytes));
+	return ok;
+}
+
+void diagnose(struct diagnostics *d, enum severity severity, const struct token *at,
+	const char *help, const char *format, ...)
+{
+	const char *word = severity == SEVERITY_ERROR ? "error" : "warning";
+	size_t before = d->out->len;
+	char message[MESSAGE];
+	va_list args;
+	bool ok;
+
+	if (severity == SEVERITY_ERROR)
+		d->n_errors++;
+	else
+		d->n_warnings++;
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	ok = add_harmless(d->out, d->file);
+	if (at)
+		ok = ok && buffer_print(d->out, ":%u:%u", at->line, at->column);
+	ok = ok && buffer_print(d->out, ": %s: ", word) && add_harmless(d->out, message) &&
+	     buffer_add_char(d->out, '\n');
+	if (at)
+		ok = ok && add_source(d, at);
+	if (help)
+		ok = ok && buffer_add_text(d->out, MARGIN "help: ") && add_harmless(d->out, help) &&
+		     buffer_add_char(d->out, '\n');
+	if (!ok)
+		d->out->len = before;
+}
+
+struct nearest nearest_to(struct span word)
+{
+	return (struct nearest){word, NULL, word.len / 3 + (word.len > 1)};
+}
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Insertions, deletions, replacements and swaps of neighbours, each counted once (optimal string
+ * alignment). */
+static size_t distance_between(struct span a, struct span b)
+{
+	size_t rows[3][WORD_MAX + 1];
+	size_t *before = rows[0], *last = rows[1], *now = rows[2];
+
+	for (size_t j = 0; j <= b.len; j++)
+		last[j] = j;
+	for (size_t i = 1; i <= a.len; i++) {
+		size_t *spare = before;
+
+		now[0] = i;
+		for (size_t j = 1; j <= b.len; j++) {
+			char x = ascii_lower(a.at[i - 1]), y = ascii_lower(b.at[j - 1]);
+
+			now[j] = least(least(last[j], now[j - 1]) + 1, last[j - 1] + (x != y));
+			if (i > 1 && j > 1 && x == ascii_lower(b.at[j - 2]) &&
+				y == ascii_lower(a.at[i - 2]))
+				now[j] = least(now[j], before[j - 2] + 1);
+		}
+		before = last;
+		last = now;
+		now = spare;
+	}
+	return last[b.len];
+}
+
+void nearest_offer(struct nearest *nearest, const char *candidate)
+{
+	struct span other = span_text(candidate);
+	size_t distance;
+
+	if (nearest->word.len > WORD_MAX || other.len > WORD_MAX || other.len == 0)
+		return;
+	if (nearest->word.len > other.len + nearest->distance ||
+		other.len > nearest->word.len + nearest->distance)
+		return;
+	distance = distance_between(nearest->word, other);
+	/* A word of which nothing is left is not near. */
+	if (distance >= nearest->word.len || distance >= other.len)
+		return;
+	if (distance < nearest->distance || (distance == nearest->distance && !nearest->best)) {
+		nearest->best = candidate;
+		nearest->distance = distance;
+	}
+}

@@ -1,0 +1,660 @@
+#include "proxy/backend_connection.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/fail.h"
+#include "lib/mail/proxy_header.h"
+#include "proxy/backend_bond.h"
+#include "proxy/backend_command.h"
+#include "proxy/backend_job.h"
+#include "proxy/backend_server.h"
+
+enum { CONNECTION_MAGIC = 0x42636f6e };
+
+static const struct stream_handler stream_handler;
+static void on_timer(struct timer *timer);
+static void on_settle(struct deferred *settle);
+static void after_tls(struct backend_connection *c);
+
+static struct backends *set_of(const struct backend_connection *c)
+{
+	return c->server->backend->set;
+}
+
+static const struct backend_config *config_of(const struct backend_connection *c)
+{
+	return c->server->backend->config;
+}
+
+static uint64_t now_ms(const struct backend_connection *c)
+{
+	return loop_now_ms(set_of(c)->loop);
+}
+
+/* --- birth and death --- */
+
+static void connect_now(struct backend_connection *c)
+{
+	struct backend_server *server = c->server;
+	const struct endpoint *to = server->n_addresses ? &server->addresses[c->address] : NULL;
+
+	c->state = CONNECTION_CONNECT;
+	stream_connect(
+		&c->stream, set_of(c)->loop, to, server->config->unix_path, &stream_handler, c);
+}
+
+struct backend_connection *backend_connection_open(
+	struct backend_server *server, struct backend_pool *pool, struct backend_job *job)
+{
+	struct backends *set = server->backend->set;
+	struct backend_connection *c = memory_zeroed(sizeof(*c));
+
+	c->magic = CONNECTION_MAGIC;
+	c->server = server;
+	c->pool = pool;
+	c->job = job;
+	c->timer.fire = on_timer;
+	c->settle.run = on_settle;
+	c->opened_ms = loop_now_ms(set->loop);
+	c->deadline_ms = c->opened_ms + set->config->timeouts.backend_connect;
+	reply_parser_init(&c->parser);
+	if (job) {
+		job->state = JOB_CONNECTING;
+		job->connection = c;
+		job->attempts++;
+		c->bond = job->bond;
+		c->client = job->bond ? backend_job_client(job) : NULL;
+		if (c->bond)
+			c->bond->connection = c;
+	}
+	if (pool)
+		pool->open++;
+	c->next = set->connections;
+	if (c->next)
+		c->next->prev = c;
+	set->connections = c;
+	backends_enter(set);
+	timer_set(&set->loop->timers, &c->timer, set->config->timeouts.backend_connect);
+	if (backend_server_resolve(server))
+		connect_now(c);
+	return c;
+}
+
+void backend_connection_resolved(struct backend_connection *c, const char *why)
+{
+	ENSURE(c->state == CONNECTION_LOOKUP);
+	if (why)
+		backend_connection_lose(c, LOSS_CONNECT, NULL, why);
+	else
+		connect_now(c);
+}
+
+static void connection_free(struct backend_connection *c)
+{
+	struct backends *set = set_of(c);
+
+	reply_parser_free(&c->parser);
+	free(c);
+	backends_leave(set);
+}
+
+static void on_never_opened(struct deferred *settle)
+{
+	connection_free(CONTAINER_OF(settle, struct backend_connection, settle));
+}
+
+static void on_closed(void *context)
+{
+	struct backend_connection *c = context;
+
+	MAGIC_ENSURE(c, CONNECTION_MAGIC);
+	if (c->state == CONNECTION_CONNECT)
+		connect_now(c); /* the next address */
+	else
+		connection_free(c);
+}
+
+/* Out of all lists; the memory goes when the stream is closed. */
+static void connection_close(struct backend_connection *c)
+{
+	struct backends *set = set_of(c);
+
+	ENSURE(c->state != CONNECTION_CLOSED);
+	c->state = CONNECTION_CLOSED;
+	timer_clear(&set->loop->timers, &c->timer);
+	loop_undefer(set->loop, &c->settle);
+	if (c->idle)
+		backend_pool_take_idle(c->pool, c);
+	if (c->pool)
+		backend_pool_closed(c->pool);
+	if (c->bond)
+		c->bond->connection = NULL;
+	c->bond = NULL;
+	if (c->next)
+		c->next->prev = c->prev;
+	*(c->prev ? &c->prev->next : &set->connections) = c->next;
+	if (c->server->probe == c)
+		c->server->probe = NULL;
+	if (c->stream.state == STREAM_CLOSED) {
+		c->settle.run = on_never_opened;
+		loop_defer(set->loop, &c->settle);
+	} else {
+		stream_close(&c->stream);
+	}
+}
+
+/* Those who waited for this place or this connection. */
+static void serve_others(struct backend_pool *pool, struct backend_bond *bond)
+{
+	if (bond)
+		backend_bond_serve(bond);
+	if (pool)
+		backend_pool_serve(pool);
+}
+
+void backend_connection_drop(struct backend_connection *c)
+{
+	struct backend_pool *pool = c->pool;
+	struct backend_bond *bond = c->bond;
+
+	if (c->job)
+		c->job->connection = NULL;
+	c->job = NULL;
+	connection_close(c);
+	serve_others(pool, bond);
+}
+
+static void log_loss(
+	const struct backend_connection *c, const struct backend_job *job, const char *why)
+{
+	struct log *log = set_of(c)->log;
+	/* One that grew old in the pool is no fault. */
+	struct record *r =
+		log_begin(log, c->uses > 1 ? LOG_INFO : LOG_WARNING, "backend_connection_lost");
+	struct span sid = job ? backend_job_sid(job) : SPAN_NONE;
+
+	if (sid.len)
+		record_text(r, "sid", sid);
+	record_string(r, "backend", config_of(c)->name);
+	record_string(r, "server", c->server->config->address);
+	record_string(r, "waited_for", backend_connection_waits_for(c));
+	record_string(r, "why", why);
+	log_end(log);
+}
+
+static bool connection_making(const struct backend_connection *c)
+{
+	return c->state < CONNECTION_READY;
+}
+
+/* Health knows of it before the job looks for another server. */
+static void tell_server(struct backend_connection *c, struct backend_server *server, bool making,
+	const struct backend_loss *loss)
+{
+	bool probe = !c->pool;
+
+	if (loss->kind == LOSS_TLS) {
+		server->plain_until_ms = now_ms(c) + SERVER_PLAIN_MS;
+		log_event(set_of(c)->log, LOG_WARNING, "backend_tls_failed", SPAN_NONE,
+			"%s: %s; going on without TLS for %d s", server->config->address, loss->why,
+			SERVER_PLAIN_MS / 1000);
+	} else if (making && loss->kind == LOSS_CONNECT) {
+		backend_server_failed(server, loss->reply && loss->reply->code < 500, loss->why);
+	}
+	if (probe && loss->kind == LOSS_TLS)
+		backend_server_probe(server);
+}
+
+void backend_connection_lose(struct backend_connection *c, enum backend_loss_kind kind,
+	const struct reply *reply, const char *why)
+{
+	struct backend_loss loss = {kind, c->uses > 1, reply, why};
+	struct backend_server *server = c->server;
+	struct backend_pool *pool = c->pool;
+	struct backend_bond *bond = c->bond;
+	struct backend_job *job = c->job;
+	bool making = connection_making(c);
+
+	if (c->state == CONNECTION_BUSY || kind == LOSS_GARBAGE)
+		log_loss(c, job, why);
+	c->job = NULL;
+	connection_close(c);
+	tell_server(c, server, making, &loss);
+	if (job)
+		backend_job_lost(job, &loss);
+	serve_others(pool, bond);
+}
+
+/* --- the way to READY --- */
+
+static void lose_unready(struct backend_connection *c, const struct reply *reply, const char *what)
+{
+	char why[200];
+
+	if (reply)
+		snprintf(why, sizeof(why), "%s: %u %s %.*s", what, reply->code, reply->enhanced,
+			SPAN_ARGS(span_first(reply->text, 120)));
+	else
+		snprintf(why, sizeof(why), "%s", what);
+	backend_connection_lose(c, LOSS_CONNECT, reply, why);
+}
+
+/* Sends what stands in the command buffer. */
+static void setup_send(struct backend_connection *c, enum backend_connection_state state)
+{
+	struct buffer *commands = &set_of(c)->commands;
+
+	stream_write(&c->stream, buffer_span(commands));
+	buffer_clear(commands);
+	c->state = state;
+	c->due = 1;
+}
+
+/* Under the client's name its own HELO goes on, so that the server's checks see what we saw; only if it is one: a
+ * domain or an address literal. */
+static struct span hello_name(const struct backend_connection *c, bool as_client)
+{
+	if (as_client && c->client &&
+		(domain_valid(c->client->helo, false) || literal_valid(c->client->helo, NULL)))
+		return c->client->helo;
+	return span_text(set_of(c)->config->hostname);
+}
+
+static void say_hello(struct backend_connection *c, enum backend_connection_state state)
+{
+	const char *verb = config_of(c)->protocol == BACKEND_LMTP ? "LHLO"
+		: state == CONNECTION_HELO                         ? "HELO"
+								   : "EHLO";
+	bool as_client =
+		config_of(c)->client_info == CLIENT_INFO_PROXY_V2 || state == CONNECTION_EHLO_XCLIENT;
+
+	backend_command_hello(&set_of(c)->commands, verb, hello_name(c, as_client));
+	setup_send(c, state);
+}
+
+static void connection_ready(struct backend_connection *c)
+{
+	struct backend_job *job = c->job;
+
+	timer_clear(&set_of(c)->loop->timers, &c->timer);
+	c->state = CONNECTION_READY;
+	c->client = NULL;
+	backend_server_reached(c->server, &c->offers);
+	if (!c->pool) {
+		c->server->probe = NULL;
+		backend_connection_quit(c);
+	} else if (job) {
+		c->job = NULL;
+		backend_job_run(job, c);
+	} else {
+		loop_defer(set_of(c)->loop, &c->settle);
+	}
+}
+
+/* client_info asks for what this server does not have: said once, until it has it. */
+static bool fit(struct backend_connection *c)
+{
+	enum client_info info = config_of(c)->client_info;
+	bool lacks_xclient = info == CLIENT_INFO_XCLIENT && !c->offers.xclient;
+	bool lacks = lacks_xclient || (info == CLIENT_INFO_XFORWARD && !c->offers.xforward);
+
+	if (lacks && !c->server->unfit)
+		log_event(set_of(c)->log, LOG_ERROR, "backend_unfit", SPAN_NONE,
+			"%s does not offer us %s, which client_info of backend \"%s\" asks for%s",
+			c->server->config->address, lacks_xclient ? "XCLIENT" : "XFORWARD",
+			config_of(c)->name,
+			lacks_xclient ? ": no mail can be handed to it" : ": mail goes without");
+	c->server->unfit = lacks;
+	return !lacks_xclient || !c->pool;
+}
+
+static void after_tls(struct backend_connection *c)
+{
+	if (!fit(c)) {
+		backend_connection_lose(c, LOSS_UNFIT, NULL, "XCLIENT is not offered");
+		return;
+	}
+	if (config_of(c)->client_info != CLIENT_INFO_XCLIENT || !c->client) {
+		connection_ready(c);
+		return;
+	}
+	backend_command_xclient(&set_of(c)->commands, c->client, c->offers.xclient);
+	setup_send(c, CONNECTION_XCLIENT);
+}
+
+static bool tls_needed(const struct backend_connection *c)
+{
+	return config_of(c)->tls >= BACKEND_TLS_REQUIRED;
+}
+
+static void after_hello(struct backend_connection *c)
+{
+	bool offered = c->offers.can & CAN_STARTTLS;
+	/* Nobody listens in on a unix socket. */
+	bool wanted = tls_needed(c) ||
+		(config_of(c)->tls == BACKEND_TLS_OPPORTUNISTIC && !c->server->config->unix_path &&
+			now_ms(c) >= c->server->plain_until_ms);
+
+	if (wanted && offered) {
+		backend_command_text(&set_of(c)->commands, "STARTTLS");
+		setup_send(c, CONNECTION_STARTTLS);
+	} else if (tls_needed(c)) {
+		lose_unready(c, NULL, "it does not offer STARTTLS, which the configuration requires");
+	} else {
+		after_tls(c);
+	}
+}
+
+static void hello_reply(struct backend_connection *c, const struct reply *reply)
+{
+	bool first = c->state == CONNECTION_EHLO;
+
+	if (reply->code == 250) {
+		c->offers = c->state == CONNECTION_HELO ? (struct backend_capabilities){0}
+							: backend_capabilities_parse(reply->text);
+		if (c->state == CONNECTION_EHLO || c->state == CONNECTION_HELO)
+			after_hello(c);
+		else if (c->state == CONNECTION_EHLO_TLS)
+			after_tls(c);
+		else
+			connection_ready(c);
+	} else if (first && reply->code >= 500 && config_of(c)->protocol == BACKEND_SMTP) {
+		say_hello(c, CONNECTION_HELO); /* RFC 5321 3.2 */
+	} else {
+		lose_unready(c, reply, "it refused our EHLO");
+	}
+}
+
+static void starttls_reply(struct backend_connection *c, const struct reply *reply)
+{
+	struct backend *backend = c->server->backend;
+
+	if (reply->code == 220) {
+		c->state = CONNECTION_HANDSHAKE;
+		stream_tls(&c->stream, backend->tls, false, c->server->config->host);
+	} else if (tls_needed(c)) {
+		lose_unready(c, reply, "it refused STARTTLS");
+	} else {
+		after_tls(c);
+	}
+}
+
+static void setup_reply(struct backend_connection *c, const struct reply *reply)
+{
+	switch (c->state) {
+	case CONNECTION_GREETING:
+		if (reply->code == 220)
+			say_hello(c, CONNECTION_EHLO);
+		else
+			lose_unready(c, reply, "it greeted us with");
+		break;
+	case CONNECTION_EHLO:
+	case CONNECTION_HELO:
+	case CONNECTION_EHLO_TLS:
+	case CONNECTION_EHLO_XCLIENT:
+		hello_reply(c, reply);
+		break;
+	case CONNECTION_STARTTLS:
+		starttls_reply(c, reply);
+		break;
+	case CONNECTION_XCLIENT:
+		if (reply->code == 220)
+			say_hello(c, CONNECTION_EHLO_XCLIENT);
+		else
+			backend_connection_lose(c, LOSS_UNFIT, NULL, "it refused XCLIENT");
+		break;
+	case CONNECTION_LOOKUP:
+	case CONNECTION_CONNECT:
+	case CONNECTION_HANDSHAKE:
+	case CONNECTION_READY:
+	case CONNECTION_BUSY:
+	case CONNECTION_QUIT:
+	case CONNECTION_CLOSED:
+		ENSURE(!"a state in which no reply is due");
+	}
+}
+
+/* --- what the stream tells --- */
+
+static void on_connected(void *context)
+{
+	struct backend_connection *c = context;
+	struct backends *set = set_of(c);
+
+	MAGIC_ENSURE(c, CONNECTION_MAGIC);
+	shared_add(set->row, COUNT_backend_connects, 1);
+	if (c->address) {
+		/* The next connection begins with the address that works. */
+		struct endpoint good = c->server->addresses[c->address];
+
+		c->server->addresses[c->address] = c->server->addresses[0];
+		c->server->addresses[0] = good;
+		c->address = 0;
+	}
+	if (config_of(c)->client_info == CLIENT_INFO_PROXY_V2) {
+		static const struct endpoint nobody;
+		char header[PROXY_V2_WRITE_MAX];
+		size_t size = proxy_header_write(c->client ? &c->client->remote : &nobody,
+			c->client ? &c->client->local : &nobody, header);
+
+		stream_write(&c->stream, span_make(header, size));
+	}
+	c->state = CONNECTION_GREETING;
+	c->due = 1;
+	stream_read(&c->stream, true);
+}
+
+static void on_tls(void *context)
+{
+	struct backend_connection *c = context;
+
+	say_hello(c, CONNECTION_EHLO_TLS);
+}
+
+static void lose_to_garbage(struct backend_connection *c, const char *why)
+{
+	if (connection_making(c))
+		backend_connection_lose(c, LOSS_CONNECT, NULL, why);
+	else
+		backend_connection_lose(c, LOSS_GARBAGE, NULL, why);
+}
+
+/* Whether we would speak next, if this reply is the last that is due. What then stands behind it was said before
+ * we asked, and must not pass for an answer: put there to be taken for what TLS protects, or by a server that counts
+ * otherwise than we. */
+static bool our_turn(const struct backend_connection *c)
+{
+	if (c->due || c->state == CONNECTION_QUIT)
+		return false;
+	return c->state != CONNECTION_BUSY || !backend_exchange_ends(c->job);
+}
+
+static void take_reply(struct backend_connection *c, bool bytes_follow)
+{
+	const struct reply *reply = &c->parser.reply;
+
+	c->due--;
+	c->heard_ms = now_ms(c);
+	if (bytes_follow && our_turn(c))
+		lose_to_garbage(c, "it said more than it was asked");
+	else if (c->state == CONNECTION_QUIT)
+		backend_connection_drop(c);
+	else if (c->state == CONNECTION_BUSY)
+		backend_exchange_reply(c->job, reply);
+	else
+		setup_reply(c, reply);
+}
+
+static void on_data(void *context, struct span bytes)
+{
+	struct backend_connection *c = context;
+
+	MAGIC_ENSURE(c, CONNECTION_MAGIC);
+	while (bytes.len && c->state != CONNECTION_CLOSED) {
+		if (c->due == 0) {
+			lose_to_garbage(c, "it spoke when nothing was asked");
+			return;
+		}
+		switch (reply_parse(&c->parser, &bytes)) {
+		case REPLY_MORE:
+			break;
+		case REPLY_DONE:
+			take_reply(c, bytes.len > 0);
+			break;
+		case REPLY_BAD:
+			lose_to_garbage(c, "its reply is no SMTP");
+			return;
+		}
+	}
+}
+
+static void on_end(void *context, enum stream_end end, const char *detail)
+{
+	struct backend_connection *c = context;
+	char why[160];
+
+	MAGIC_ENSURE(c, CONNECTION_MAGIC);
+	if (c->state == CONNECTION_CONNECT && c->address + 1 < c->server->n_addresses) {
+		c->address++;
+		stream_close(&c->stream);
+		return;
+	}
+	snprintf(why, sizeof(why), "%s: %s", backend_connection_waits_for(c), detail);
+	if (c->state == CONNECTION_HANDSHAKE && !tls_needed(c))
+		backend_connection_lose(c, LOSS_TLS, NULL, why);
+	else if (connection_making(c))
+		backend_connection_lose(c, LOSS_CONNECT, NULL, why);
+	else
+		backend_connection_lose(c, LOSS_BROKEN, NULL, why);
+	(void)end;
+}
+
+static void on_drain(void *context)
+{
+	struct backend_connection *c = context;
+
+	if (c->state == CONNECTION_BUSY)
+		backend_exchange_drained(c->job);
+}
+
+static const struct stream_handler stream_handler = {
+	.on_connected = on_connected,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_drain = on_drain,
+	.on_tls = on_tls,
+	.on_closed = on_closed,
+};
+
+static void on_timer(struct timer *timer)
+{
+	struct backend_connection *c = CONTAINER_OF(timer, struct backend_connection, timer);
+	char why[100];
+
+	MAGIC_ENSURE(c, CONNECTION_MAGIC);
+	snprintf(why, sizeof(why), "timed out at %s", backend_connection_waits_for(c));
+	if (c->state == CONNECTION_READY)
+		backend_connection_quit(c);
+	else if (c->state == CONNECTION_QUIT)
+		backend_connection_drop(c);
+	else if (c->state == CONNECTION_HANDSHAKE && !tls_needed(c))
+		backend_connection_lose(c, LOSS_TLS, NULL, why);
+	else if (connection_making(c))
+		backend_connection_lose(c, LOSS_CONNECT, NULL, why);
+	else
+		backend_connection_lose(c, LOSS_TIMEOUT, NULL, why);
+}
+
+/* --- in use --- */
+
+void backend_connection_expect(struct backend_connection *c, unsigned replies, uint64_t timeout_ms)
+{
+	c->due += replies;
+	timer_set(&set_of(c)->loop->timers, &c->timer, timeout_ms);
+}
+
+void backend_connection_send(struct backend_connection *c, unsigned replies)
+{
+	struct buffer *commands = &set_of(c)->commands;
+
+	stream_write(&c->stream, buffer_span(commands));
+	buffer_clear(commands);
+	backend_connection_expect(c, replies, CONNECTION_REPLY_MS);
+}
+
+static void on_settle(struct deferred *settle)
+{
+	struct backend_connection *c = CONTAINER_OF(settle, struct backend_connection, settle);
+
+	MAGIC_ENSURE(c, CONNECTION_MAGIC);
+	if (c->state == CONNECTION_READY && !c->idle)
+		backend_pool_put(c->pool, c);
+}
+
+void backend_connection_release(struct backend_connection *c)
+{
+	ENSURE(c->state == CONNECTION_BUSY && c->due == 0);
+	c->job = NULL;
+	c->state = CONNECTION_READY;
+	timer_clear(&set_of(c)->loop->timers, &c->timer);
+	loop_defer(set_of(c)->loop, &c->settle);
+}
+
+/* No longer its client's: a bond has one connection, and this one is on its way out. */
+static void leave_bond(struct backend_connection *c)
+{
+	struct backend_bond *bond = c->bond;
+
+	if (!bond)
+		return;
+	c->bond = NULL;
+	bond->connection = NULL;
+	backend_bond_serve(bond);
+}
+
+void backend_connection_quit(struct backend_connection *c)
+{
+	ENSURE(c->state == CONNECTION_READY && !c->job);
+	if (c->idle)
+		backend_pool_take_idle(c->pool, c);
+	backend_command_text(&set_of(c)->commands, "QUIT");
+	backend_connection_send(c, 1);
+	timer_set(&set_of(c)->loop->timers, &c->timer, CONNECTION_QUIT_MS);
+	c->state = CONNECTION_QUIT;
+	leave_bond(c);
+}
+
+void backend_connection_dismiss(struct backend_connection *c)
+{
+	if (c->state == CONNECTION_READY)
+		stream_write(&c->stream, SPAN("QUIT\r\n"));
+	if (c->job)
+		c->job->connection = NULL;
+	c->job = NULL;
+	connection_close(c);
+}
+
+const char *backend_connection_waits_for(const struct backend_connection *c)
+{
+	static const char *const words[] = {
+		[CONNECTION_LOOKUP] = "backend address",
+		[CONNECTION_CONNECT] = "backend connect",
+		[CONNECTION_GREETING] = "backend greeting",
+		[CONNECTION_EHLO] = "backend reply to EHLO",
+		[CONNECTION_HELO] = "backend reply to HELO",
+		[CONNECTION_STARTTLS] = "backend reply to STARTTLS",
+		[CONNECTION_HANDSHAKE] = "backend TLS handshake",
+		[CONNECTION_EHLO_TLS] = "backend reply to EHLO",
+		[CONNECTION_XCLIENT] = "backend reply to XCLIENT",
+		[CONNECTION_EHLO_XCLIENT] = "backend reply to EHLO",
+		[CONNECTION_READY] = "nothing",
+		[CONNECTION_BUSY] = "backend",
+		[CONNECTION_QUIT] = "backend reply to QUIT",
+		[CONNECTION_CLOSED] = "nothing",
+	};
+
+	if (c->state == CONNECTION_BUSY && c->job)
+		return backend_exchange_waits_for(&c->job->exchange);
+	return words[c->state];
+}
