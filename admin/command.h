@@ -1,0 +1,82 @@
+/*
+ * command: the command line. One table (commands in command.c) declares each command with its
+ * arguments, options, help and function; the dispatcher, `help` and each --help walk it.
+ */
+#ifndef ADMIN_COMMAND_H
+#define ADMIN_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+#include "proxy/config.h"
+#include "proxy/title.h"
+
+/* DESIGN section 2. */
+enum command_status {
+	COMMAND_OK = 0,
+	COMMAND_NO = 1,            /* not found, verdict differs, test failed */
+	COMMAND_USAGE = 2,
+	COMMAND_CONFIGURATION = 3, /* invalid configuration or rules */
+	COMMAND_UNREACHABLE = 4,   /* the daemon or the store */
+	COMMAND_PART = 5           /* done in part */
+};
+
+enum { OPTIONS_MAX = 8, COMMAND_WORDS_MAX = 64 };
+
+struct option {
+	const char *name;     /* "--wait" */
+	const char *argument; /* "TIME"; NULL: it has none */
+	const char *help;
+};
+
+/* A command line, taken apart. All borrowed from argv. */
+struct invocation {
+	const struct command *command;
+	const struct title *title;
+	const char *config_path;
+	const char *words[COMMAND_WORDS_MAX]; /* what is no option, NULL behind the last */
+	size_t n_words;
+	const char *values[OPTIONS_MAX]; /* by the option's index: NULL not given, "" given without argument */
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* for the synopsis; "" none */
+	const char *summary;   /* one line; NULL: hidden */
+	const char *help;      /* paragraphs; may be NULL */
+	size_t words_min, words_max;
+	struct option options[OPTIONS_MAX]; /* besides -c, --help; ends at a NULL name */
+	int (*run)(const struct invocation *invocation); /* NULL: not in this version yet */
+};
+
+/* The whole program: the exit status. */
+int command_main(int argc, char **argv, const struct title *title);
+
+/* The value of an option that the command declares; NULL: not given. */
+const char *command_option(const struct invocation *invocation, const char *name);
+
+/* "30s", "5m", "2h", "500ms", "10" (seconds). */
+bool command_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct err *err) MUST_CHECK;
+
+/* Says how it should have been, on stderr; COMMAND_USAGE. */
+int command_usage(const struct invocation *invocation, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The admin part of the configuration; mistakes elsewhere in it don't matter. COMMAND_OK, or says why not. */
+int command_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin);
+
+/* What the table names. */
+int command_run(const struct invocation *invocation);
+int command_worker(const struct invocation *invocation);
+int command_keeper(const struct invocation *invocation);
+int command_check(const struct invocation *invocation);
+int command_config(const struct invocation *invocation);
+int command_status(const struct invocation *invocation);
+int command_reload(const struct invocation *invocation);
+int command_drain(const struct invocation *invocation);
+int command_version(const struct invocation *invocation);
+int command_help(const struct invocation *invocation);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * enquiry: one `status` request: the supervisor's word on the processes, each worker's on its sessions and backends,
+ * and the shared counters, put together as one JSON object:
+ *
+ *     {supervisor's members..., "totals":{...}, "workers":[{"number","generation","pid","answered","status":{...}}]}
+ *
+ * A worker that does not answer in time is listed without "status".
+ */
+#ifndef ADMIN_ENQUIRY_H
+#define ADMIN_ENQUIRY_H
+
+#include <stdint.h>
+
+#include "lib/base/span.h"
+
+struct keeper;
+struct link;
+
+enum { ENQUIRY_MS = 2000 };
+
+/* reception_answer follows under this id. */
+void enquiry_start(struct keeper *keeper, uint32_t id, uint32_t sessions);
+
+/* Answers; those to nobody's question are ignored. */
+void enquiry_on_state(struct keeper *keeper, uint32_t id, struct span json);
+void enquiry_on_worker(struct link *link, uint32_t id, struct span json);
+
+/* The link is about to go. */
+void enquiry_on_link_end(struct link *link);
+
+/* Drops all; nobody is answered. */
+void enquiry_close_all(struct keeper *keeper);
+
+
+#endif

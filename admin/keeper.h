@@ -1,0 +1,61 @@
+/*
+ * keeper: `postern keeper`, the process that writes the log and answers the control socket; later also the
+ * one that owns the store, the history and the console. It is started by the supervisor and linked to
+ * each worker. Mail flows on without it.
+ *
+ *     AWAITING --START--> SERVING --told to end--> (writes the last lines, exits)
+ *                            |                          ^
+ *                            +--supervisor gone--> ORPHANED --last worker gone, or 10 s--
+ */
+#ifndef ADMIN_KEEPER_H
+#define ADMIN_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/log.h"
+#include "lib/net/ipc.h"
+#include "lib/net/loop.h"
+#include "proxy/protocol.h"
+#include "proxy/shared.h"
+#include "proxy/title.h"
+
+enum keeper_state { KEEPER_AWAITING, KEEPER_SERVING, KEEPER_ORPHANED };
+
+struct enquiry;
+struct logwriter;
+struct reception;
+
+/* A worker that we can ask. */
+struct link {
+	struct link *next;
+	struct keeper *keeper;
+	struct link_frame worker;
+	struct ipc *ipc; /* owned */
+};
+
+struct keeper {
+	uint32_t magic;
+	enum keeper_state state;
+	const struct title *title; /* borrowed */
+	struct loop loop;
+	struct log log;
+	struct ipc *supervisor;      /* owned; NULL: it is gone */
+	struct shared *shared;       /* owned */
+	struct logwriter *writer;    /* owned */
+	struct reception *reception; /* owned: the control socket */
+	struct link *links;          /* owned list */
+	struct enquiry *enquiries;   /* owned list: status requests under way */
+	int log_fd;                  /* owned */
+	uv_signal_t term;
+	struct timer orphaned;
+	int exit_status;
+};
+
+/* The exit status of the process. */
+int keeper_run(const struct title *title);
+
+/* False: the supervisor is gone. */
+bool keeper_ask_supervisor(struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload);
+
+#endif

@@ -1,0 +1,14 @@
+/* postern: one program; its first word says which part of it runs (commands.c). */
+#include "admin/command.h"
+#include "proxy/title.h"
+
+int main(int argc, char **argv)
+{
+	struct title title;
+	int status;
+
+	title_init(&title, argc, argv);
+	status = command_main(argc, title.argv, &title);
+	title_free(&title);
+	return status;
+}

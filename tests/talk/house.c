@@ -1,0 +1,219 @@
+#include "tests/talk/house.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/fail.h"
+
+static _Noreturn void die(const char *what, const char *detail)
+{
+	fprintf(stderr, "talk: %s: %s\n", what, detail);
+	exit(1);
+}
+
+static struct config *read_config(struct house *house, struct span text)
+{
+	struct bundle *bundle = bundle_of_text("/etc/postern/postern.conf", text);
+	struct buffer report = BUFFER_INIT(64 * 1024);
+	struct config *config;
+
+	bundle_add(bundle, "mx.pem", certificate_pem(house->mx.chain));
+	bundle_add(bundle, "mx.key", certificate_pem(house->mx.key));
+	bundle_add(bundle, "other.pem", certificate_pem(house->other.chain));
+	bundle_add(bundle, "other.key", certificate_pem(house->other.key));
+	config = config_parse(bundle, &report, NULL, NULL);
+	if (!config)
+		die("the configuration has mistakes", buffer_string(&report));
+	buffer_free(&report);
+	bundle_free(&bundle);
+	return config;
+}
+
+/* The worker's own socket; the configuration's address only names it. */
+static int listen_on(const struct endpoint *wanted, uint16_t *port)
+{
+	struct endpoint local = *wanted;
+	struct sockaddr_storage address;
+	socklen_t size;
+	int one = 1, fd;
+
+	local.port = 0;
+	size = endpoint_sockaddr(&local, &address);
+	fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ENSURE(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+	ENSURE(bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, 1024) == 0);
+	size = sizeof(address);
+	ENSURE(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+	*port = endpoint_of((struct sockaddr *)&address).port;
+	return fd;
+}
+
+static void on_drained(void *context)
+{
+	struct house *house = context;
+
+	ENSURE(!house->drained); /* once */
+	house->drained = true;
+}
+
+static void open_shared(struct house *house)
+{
+	struct err err;
+	int fd = shared_create(&err);
+
+	if (fd < 0 || !(house->shared = shared_map(fd, &err)))
+		die("shared memory", err.text);
+	close(fd);
+}
+
+static void open_log(struct house *house)
+{
+	int pair[2], size = 4 * 1024 * 1024;
+
+	ENSURE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	house->log_out = pair[1];
+	log_init(&house->log, pair[0], false, &house->loop.clock, "worker 1");
+}
+
+void house_open(struct house *house, struct span text)
+{
+	static const uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE] = {1};
+	struct worker_setup setup;
+	struct err err;
+
+	*house = (struct house){.log_out = -1};
+	loop_init(&house->loop);
+	house->mx =
+		certificate_new("mx.example.net", "DNS:mx.example.net,DNS:localhost,IP:127.0.0.1");
+	house->other = certificate_new("other.example.org", "DNS:other.example.org");
+	house->config = read_config(house, text);
+	open_shared(house);
+	open_log(house);
+	snprintf(house->folder, sizeof(house->folder), "/tmp/talk.XXXXXX");
+	ENSURE(mkdtemp(house->folder));
+	house->spool_dir = open(house->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ENSURE(house->spool_dir >= 0);
+	setup = (struct worker_setup){.loop = &house->loop,
+		.config = house->config,
+		.log = &house->log,
+		.shared = house->shared,
+		.row = shared_row_take(house->shared),
+		.spool_dir = house->spool_dir,
+		.ticket_keys = ticket_keys,
+		.on_drained = on_drained,
+		.context = house};
+	house->worker = worker_open(&setup, &err);
+	if (!house->worker)
+		die("the worker does not open", err.text);
+	ENSURE(house->config->n_listens <= HOUSE_LISTENERS);
+	for (size_t i = 0; i < house->config->n_listens; i++)
+		worker_listen(house->worker, (unsigned)i, i,
+			listen_on(&house->config->listens[i].endpoint, &house->ports[i]));
+}
+
+/* Whatever the conversation was, all that was counted in is counted out. */
+static void check_counters(struct house *house)
+{
+	struct shared_row *row = &house->shared->rows[0];
+
+	ENSURE(shared_sessions(house->shared) == 0);
+	ENSURE(shared_spool_memory(house->shared) == 0);
+	ENSURE(shared_spool_disk(house->shared) == 0);
+	for (int i = 0; i < SHARED_SKETCH_CELLS; i++)
+		ENSURE(row->clients[0][i] == 0 && row->clients[1][i] == 0);
+}
+
+void house_close(struct house *house)
+{
+	worker_close(&house->worker);
+	loop_close(&house->loop);
+	check_counters(house);
+	house_read_log(house);
+	for (size_t i = 0; i < house->n_lines; i++)
+		free(house->lines[i].text);
+	close(house->log.fd);
+	log_close(&house->log);
+	close(house->log_out);
+	close(house->spool_dir);
+	ENSURE(rmdir(house->folder) == 0); /* nothing was left in it */
+	shared_unmap(&house->shared);
+	config_free(&house->config);
+	certificate_free(&house->mx);
+	certificate_free(&house->other);
+}
+
+bool house_read_log(struct house *house)
+{
+	static char line[LOG_LINE_MAX + 1];
+	bool some = false;
+	ssize_t len;
+
+	while ((len = recv(house->log_out, line, sizeof(line) - 1, MSG_DONTWAIT)) > 0) {
+		line[len - (line[len - 1] == '\n')] = '\0';
+		ENSURE(house->n_lines < HOUSE_LOG_LINES);
+		house->lines[house->n_lines++] = (struct log_line){memory_string(line), false};
+		some = true;
+	}
+	return some;
+}
+
+/* A quoted value, unescaped; at stands on its first quote. */
+static void add_quoted(const char *at, struct buffer *out)
+{
+	for (at++; *at && *at != '"'; at++) {
+		unsigned code;
+
+		if (*at != '\\') {
+			ENSURE(buffer_add_char(out, *at));
+		} else if (*++at == 'u' && sscanf(at + 1, "%4x", &code) == 1) {
+			ENSURE(buffer_add_char(out, (char)code));
+			at += 4;
+		} else {
+			ENSURE(buffer_add_char(out, *at));
+		}
+	}
+}
+
+/* Behind a value: the next key, or the end. */
+static const char *behind_value(const char *at)
+{
+	if (*at == '"') {
+		for (at++; *at && *at != '"'; at++)
+			at += *at == '\\' && at[1];
+		at += *at == '"';
+	}
+	while (*at && *at != ' ')
+		at++;
+	while (*at == ' ')
+		at++;
+	return at;
+}
+
+bool log_value(const char *line, struct span key, struct buffer *out)
+{
+	const char *at = line;
+
+	while (*at) {
+		const char *equals = strchr(at, '=');
+
+		if (!equals)
+			return false;
+		if (span_equal(span_make(at, (size_t)(equals - at)), key)) {
+			buffer_clear(out);
+			if (equals[1] == '"')
+				add_quoted(equals + 1, out);
+			else
+				ENSURE(buffer_add(
+					out, span_make(equals + 1, strcspn(equals + 1, " "))));
+			return true;
+		}
+		at = behind_value(equals + 1);
+	}
+	return false;
+}

@@ -1,0 +1,48 @@
+/*
+ * house: the worker under test with all that it stands on (loop, shared counters, log, spool
+ * folder, listeners), in this process, so that a script can turn its loop and move its clock.
+ */
+#ifndef TALK_HOUSE_H
+#define TALK_HOUSE_H
+
+#include "lib/base/buffer.h"
+#include "proxy/config.h"
+#include "proxy/worker.h"
+#include "tests/data/certificate.h"
+
+enum { HOUSE_LISTENERS = 8, HOUSE_LOG_LINES = 4096 };
+
+struct log_line {
+	char *text; /* owned */
+	bool seen;  /* some `log` statement has had it */
+};
+
+struct house {
+	struct loop loop;
+	struct config *config; /* owned */
+	struct shared *shared; /* owned */
+	struct log log;
+	int log_out; /* where log lines come out */
+	int spool_dir;
+	char folder[64];       /* of the spool; removed at the end */
+	struct worker *worker; /* owned */
+	uint16_t ports[HOUSE_LISTENERS];
+	bool drained;
+	struct log_line lines[HOUSE_LOG_LINES];
+	size_t n_lines;
+	struct certificate mx, other; /* mx.example.net, other.example.org */
+};
+
+/* text: postern.conf. Aborts with the mistakes of the configuration when it has some. */
+void house_open(struct house *house, struct span text);
+
+/* Listening sockets of the worker; a second time after house_open for none. */
+void house_close(struct house *house);
+
+/* Takes up what the worker has logged. true: something came. */
+bool house_read_log(struct house *house);
+
+/* The value of a key in a text log line (unquoted, unescaped), or false. */
+bool log_value(const char *line, struct span key, struct buffer *out);
+
+#endif
