@@ -15,19 +15,21 @@ static const char default_config[] = "/etc/postern/postern.conf";
 static void print_all(FILE *out)
 {
 	fputs("postern: an anti-spam SMTP proxy\n\nusage: postern COMMAND [-c FILE] ...\n\n", out);
-	for (const struct command *c = commands; c->name; c++)
+	for (const struct cli_command *c = cli_commands; c->name; c++)
 		if (c->summary)
 			fprintf(out, "  %-13s %s%s\n", c->name, c->summary,
 				c->run ? "" : " (not in this version yet)");
 	fprintf(out,
-		"\n-c FILE may stand anywhere behind the first word; without it the configuration is\n"
+		"\n-c FILE may stand anywhere behind the first word; without it the configuration "
+		"is\n"
 		"%s. `postern COMMAND --help` says more.\n\n"
-		"Exit status: 0 yes or ok, 1 no, 2 usage, 3 invalid configuration or rules, 4 the daemon\n"
+		"Exit status: 0 yes or ok, 1 no, 2 usage, 3 invalid configuration or rules, 4 the "
+		"daemon\n"
 		"or store is not reachable, 5 done in part.\n",
 		default_config);
 }
 
-static void print_synopsis(FILE *out, const struct command *command)
+static void print_synopsis(FILE *out, const struct cli_command *command)
 {
 	fprintf(out, "usage: postern %s [-c FILE]", command->name);
 	for (const struct option *o = command->options; o->name; o++)
@@ -36,7 +38,7 @@ static void print_synopsis(FILE *out, const struct command *command)
 	fprintf(out, "%s%s\n", command->arguments[0] ? " " : "", command->arguments);
 }
 
-static void print_command(const struct command *command)
+static void print_command(const struct cli_command *command)
 {
 	print_synopsis(stdout, command);
 	printf("\n%s%s\n", command->summary ? command->summary : command->name,
@@ -56,9 +58,9 @@ static void print_command(const struct command *command)
 
 /* --- finding --- */
 
-static const struct command *find(const char *name)
+static const struct cli_command *find(const char *name)
 {
-	for (const struct command *c = commands; c->name; c++)
+	for (const struct cli_command *c = cli_commands; c->name; c++)
 		if (strcmp(c->name, name) == 0)
 			return c;
 	return NULL;
@@ -68,7 +70,7 @@ static int unknown_command(const char *name)
 {
 	struct nearest nearest = nearest_to(span_text(name));
 
-	for (const struct command *c = commands; c->name; c++)
+	for (const struct cli_command *c = cli_commands; c->name; c++)
 		if (c->summary)
 			nearest_offer(&nearest, c->name);
 	fprintf(stderr, "postern: there is no command `%s`", name);
@@ -76,25 +78,25 @@ static int unknown_command(const char *name)
 		fprintf(stderr, "; did you mean `%s`?\n", nearest.best);
 	else
 		fputs("; `postern help` lists them\n", stderr);
-	return COMMAND_USAGE;
+	return CLI_USAGE;
 }
 
-int command_help(const struct invocation *invocation)
+int cli_help(const struct invocation *invocation)
 {
-	const struct command *command;
+	const struct cli_command *command;
 
 	if (invocation->n_words == 0) {
 		print_all(stdout);
-		return COMMAND_OK;
+		return CLI_OK;
 	}
 	command = find(invocation->words[0]);
 	if (!command)
 		return unknown_command(invocation->words[0]);
 	print_command(command);
-	return COMMAND_OK;
+	return CLI_OK;
 }
 
-int command_usage(const struct invocation *invocation, const char *format, ...)
+int cli_usage(const struct invocation *invocation, const char *format, ...)
 {
 	va_list args;
 
@@ -104,7 +106,7 @@ int command_usage(const struct invocation *invocation, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	print_synopsis(stderr, invocation->command);
-	return COMMAND_USAGE;
+	return CLI_USAGE;
 }
 
 /* --- options --- */
@@ -117,9 +119,9 @@ static int unknown_option(const struct invocation *invocation, const char *name)
 	for (const struct option *o = invocation->command->options; o->name; o++)
 		nearest_offer(&nearest, o->name);
 	if (nearest.best)
-		return command_usage(invocation, "there is no option `%s`; did you mean `%s`?", name,
+		return cli_usage(invocation, "there is no option `%s`; did you mean `%s`?", name,
 			nearest.best);
-	return command_usage(invocation, "there is no option `%s`", name);
+	return cli_usage(invocation, "there is no option `%s`", name);
 }
 
 /* Takes the option at *at, and its argument; `--name VALUE` and `--name=VALUE` are the same. */
@@ -132,17 +134,18 @@ static int take_option(struct invocation *invocation, char **argv, int *at)
 	for (size_t i = 0; i < OPTIONS_MAX && options[i].name; i++) {
 		const char *value = word[name_len] ? word + name_len + 1 : NULL;
 
-		if (strlen(options[i].name) != name_len || strncmp(options[i].name, word, name_len) != 0)
+		if (strlen(options[i].name) != name_len ||
+			strncmp(options[i].name, word, name_len) != 0)
 			continue;
 		if (!options[i].argument && value)
-			return command_usage(invocation, "%s takes no value", options[i].name);
+			return cli_usage(invocation, "%s takes no value", options[i].name);
 		if (options[i].argument && !value)
 			value = argv[*at + 1] ? argv[++*at] : NULL;
 		if (options[i].argument && !value)
-			return command_usage(
+			return cli_usage(
 				invocation, "%s wants %s", options[i].name, options[i].argument);
 		invocation->values[i] = value ? value : "";
-		return COMMAND_OK;
+		return CLI_OK;
 	}
 	return unknown_option(invocation, word);
 }
@@ -152,28 +155,28 @@ static int take_config(struct invocation *invocation, char **argv, int *at)
 	const char *value = argv[*at][2] ? argv[*at] + 2 : argv[*at + 1];
 
 	if (!value)
-		return command_usage(invocation, "-c wants FILE");
+		return cli_usage(invocation, "-c wants FILE");
 	if (!argv[*at][2])
 		++*at;
 	invocation->config_path = value;
-	return COMMAND_OK;
+	return CLI_OK;
 }
 
 static int take_word(struct invocation *invocation, const char *word)
 {
 	if (invocation->n_words >= invocation->command->words_max)
-		return command_usage(invocation, "`%s` is one argument too many", word);
+		return cli_usage(invocation, "`%s` is one argument too many", word);
 	invocation->words[invocation->n_words++] = word;
-	return COMMAND_OK;
+	return CLI_OK;
 }
 
 /* argv from the word behind the command on. */
 static int take_all(struct invocation *invocation, char **argv)
 {
 	bool options = true;
-	int status = COMMAND_OK;
+	int status = CLI_OK;
 
-	for (int i = 0; argv[i] && status == COMMAND_OK; i++) {
+	for (int i = 0; argv[i] && status == CLI_OK; i++) {
 		if (options && strcmp(argv[i], "--") == 0)
 			options = false;
 		else if (options && strncmp(argv[i], "-c", 2) == 0)
@@ -183,12 +186,12 @@ static int take_all(struct invocation *invocation, char **argv)
 		else
 			status = take_word(invocation, argv[i]);
 	}
-	if (status == COMMAND_OK && invocation->n_words < invocation->command->words_min)
-		return command_usage(invocation, "something is missing");
+	if (status == CLI_OK && invocation->n_words < invocation->command->words_min)
+		return cli_usage(invocation, "something is missing");
 	return status;
 }
 
-const char *command_option(const struct invocation *invocation, const char *name)
+const char *cli_option(const struct invocation *invocation, const char *name)
 {
 	for (size_t i = 0; i < OPTIONS_MAX && invocation->command->options[i].name; i++)
 		if (strcmp(invocation->command->options[i].name, name) == 0)
@@ -196,7 +199,7 @@ const char *command_option(const struct invocation *invocation, const char *name
 	return NULL;
 }
 
-bool command_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct err *err)
+bool cli_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct err *err)
 {
 	static const struct {
 		const char *unit;
@@ -219,7 +222,7 @@ bool command_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struc
 
 /* --- the configuration's control socket --- */
 
-int command_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin)
+int cli_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin)
 {
 	struct bundle *bundle;
 	struct err err = {{0}};
@@ -228,15 +231,15 @@ int command_admin(const struct invocation *invocation, struct arena *arena, stru
 
 	if (!bundle_load(&bundle, invocation->config_path, &err)) {
 		fprintf(stderr, "postern: %s\n", err.text);
-		return COMMAND_CONFIGURATION;
+		return CLI_CONFIGURATION;
 	}
 	ok = config_admin_only(bundle, arena, admin, &state, &err);
 	bundle_free(&bundle);
 	if (!ok) {
 		fprintf(stderr, "postern: %s\n", err.text);
-		return COMMAND_CONFIGURATION;
+		return CLI_CONFIGURATION;
 	}
-	return COMMAND_OK;
+	return CLI_OK;
 }
 
 /* --- all of it --- */
@@ -261,7 +264,7 @@ static const char *first_word(int argc, char **argv)
 	return argv[1];
 }
 
-int command_main(int argc, char **argv, const struct title *title)
+int cli_main(int argc, char **argv, const struct title *title)
 {
 	const char *name = first_word(argc, argv);
 	struct invocation invocation = {.title = title, .config_path = default_config};
@@ -269,19 +272,19 @@ int command_main(int argc, char **argv, const struct title *title)
 
 	if (!name) {
 		print_all(stderr);
-		return COMMAND_USAGE;
+		return CLI_USAGE;
 	}
 	invocation.command = find(name);
 	if (!invocation.command)
 		return unknown_command(name);
 	if (wants_help(argv + 2)) {
 		print_command(invocation.command);
-		return COMMAND_OK;
+		return CLI_OK;
 	}
 	if (!invocation.command->run) {
 		fprintf(stderr, "postern: `%s` is not in this version yet\n", name);
-		return COMMAND_USAGE;
+		return CLI_USAGE;
 	}
 	status = take_all(&invocation, argv + 2);
-	return status == COMMAND_OK ? invocation.command->run(&invocation) : status;
+	return status == CLI_OK ? invocation.command->run(&invocation) : status;
 }

@@ -1,5 +1,5 @@
 /*
- * command: the command line. One table (commands in command.c) declares each command with its
+ * command: the command line. One table (cli_commands in commands.c) declares each command with its
  * arguments, options, help and function; the dispatcher, `help` and each --help walk it.
  */
 #ifndef ADMIN_COMMAND_H
@@ -15,16 +15,16 @@
 #include "proxy/title.h"
 
 /* DESIGN section 2. */
-enum command_status {
-	COMMAND_OK = 0,
-	COMMAND_NO = 1,            /* not found, verdict differs, test failed */
-	COMMAND_USAGE = 2,
-	COMMAND_CONFIGURATION = 3, /* invalid configuration or rules */
-	COMMAND_UNREACHABLE = 4,   /* the daemon or the store */
-	COMMAND_PART = 5           /* done in part */
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_NO = 1, /* not found, verdict differs, test failed */
+	CLI_USAGE = 2,
+	CLI_CONFIGURATION = 3, /* invalid configuration or rules */
+	CLI_UNREACHABLE = 4,   /* the daemon or the store */
+	CLI_PART = 5           /* done in part */
 };
 
-enum { OPTIONS_MAX = 8, COMMAND_WORDS_MAX = 64 };
+enum { OPTIONS_MAX = 8, CLI_WORDS_MAX = 64 };
 
 struct option {
 	const char *name;     /* "--wait" */
@@ -34,15 +34,16 @@ struct option {
 
 /* A command line, taken apart. All borrowed from argv. */
 struct invocation {
-	const struct command *command;
+	const struct cli_command *command;
 	const struct title *title;
 	const char *config_path;
-	const char *words[COMMAND_WORDS_MAX]; /* what is no option, NULL behind the last */
+	const char *words[CLI_WORDS_MAX]; /* what is no option, NULL behind the last */
 	size_t n_words;
-	const char *values[OPTIONS_MAX]; /* by the option's index: NULL not given, "" given without argument */
+	const char *values[OPTIONS_MAX]; /* by the option's index: NULL not given, "" given without
+					    argument */
 };
 
-struct command {
+struct cli_command {
 	const char *name;
 	const char *arguments; /* for the synopsis; "" none */
 	const char *summary;   /* one line; NULL: hidden */
@@ -53,30 +54,31 @@ struct command {
 };
 
 /* The whole program: the exit status. */
-int command_main(int argc, char **argv, const struct title *title);
+int cli_main(int argc, char **argv, const struct title *title);
 
 /* The value of an option that the command declares; NULL: not given. */
-const char *command_option(const struct invocation *invocation, const char *name);
+const char *cli_option(const struct invocation *invocation, const char *name);
 
 /* "30s", "5m", "2h", "500ms", "10" (seconds). */
-bool command_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct err *err) MUST_CHECK;
+bool cli_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct err *err) MUST_CHECK;
 
-/* Says how it should have been, on stderr; COMMAND_USAGE. */
-int command_usage(const struct invocation *invocation, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Says how it should have been, on stderr; CLI_USAGE. */
+int cli_usage(const struct invocation *invocation, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The admin part of the configuration; mistakes elsewhere in it don't matter. COMMAND_OK, or says why not. */
-int command_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin);
+/* The admin part of the configuration; mistakes elsewhere in it don't matter. CLI_OK, or says why
+ * not. */
+int cli_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin);
 
 /* What the table names. */
-int command_run(const struct invocation *invocation);
-int command_worker(const struct invocation *invocation);
-int command_keeper(const struct invocation *invocation);
-int command_check(const struct invocation *invocation);
-int command_config(const struct invocation *invocation);
-int command_status(const struct invocation *invocation);
-int command_reload(const struct invocation *invocation);
-int command_drain(const struct invocation *invocation);
-int command_version(const struct invocation *invocation);
-int command_help(const struct invocation *invocation);
+int cli_run(const struct invocation *invocation);
+int cli_worker(const struct invocation *invocation);
+int cli_keeper(const struct invocation *invocation);
+int cli_check(const struct invocation *invocation);
+int cli_config(const struct invocation *invocation);
+int cli_status(const struct invocation *invocation);
+int cli_reload(const struct invocation *invocation);
+int cli_drain(const struct invocation *invocation);
+int cli_version(const struct invocation *invocation);
+int cli_help(const struct invocation *invocation);
 
 #endif

@@ -27,26 +27,28 @@ static void print_summary(const struct config *config, size_t n_warnings)
 	for (size_t i = 0; i < config->n_backends; i++)
 		n_servers += config->backends[i].n_servers;
 	printf("%s: ok\n", config->file);
-	printf("  %zu listener%s, %zu certificate%s, %zu backend%s with %zu server%s, ", config->n_listens,
-		plural(config->n_listens), config->tls.count, plural(config->tls.count),
-		config->n_backends, plural(config->n_backends), n_servers, plural(n_servers));
+	printf("  %zu listener%s, %zu certificate%s, %zu backend%s with %zu server%s, ",
+		config->n_listens, plural(config->n_listens), config->tls.count,
+		plural(config->tls.count), config->n_backends, plural(config->n_backends),
+		n_servers, plural(n_servers));
 	if (config->relay_any)
 		printf("any domain");
 	else
-		printf("%zu relay domain%s", config->n_relay_domains, plural(config->n_relay_domains));
+		printf("%zu relay domain%s", config->n_relay_domains,
+			plural(config->n_relay_domains));
 	printf(", %u worker%s\n", config->workers, plural(config->workers));
 	if (n_warnings)
 		printf("  %zu warning%s\n", n_warnings, plural(n_warnings));
 }
 
-int command_check(const struct invocation *invocation)
+int cli_check(const struct invocation *invocation)
 {
 	struct loaded loaded;
 	bool ok;
 
 	if (invocation->n_words) {
 		fputs("postern check: rule files are not in this version yet\n", stderr);
-		return COMMAND_USAGE;
+		return CLI_USAGE;
 	}
 	ok = loaded_read(&loaded, invocation->config_path);
 	print(stderr, &loaded.report);
@@ -56,23 +58,23 @@ int command_check(const struct invocation *invocation)
 		fprintf(stderr, "%s: %zu mistake%s\n", invocation->config_path, loaded.n_mistakes,
 			plural(loaded.n_mistakes));
 	loaded_free(&loaded);
-	return ok ? COMMAND_OK : COMMAND_CONFIGURATION;
+	return ok ? CLI_OK : CLI_CONFIGURATION;
 }
 
 /* --- config --- */
 
 static int show(const struct invocation *invocation)
 {
-	bool changed = command_option(invocation, "--changed") != NULL;
+	bool changed = cli_option(invocation, "--changed") != NULL;
 	struct buffer out = BUFFER_INIT(OUTPUT_MAX);
 	struct loaded loaded;
-	int status = COMMAND_CONFIGURATION;
+	int status = CLI_CONFIGURATION;
 
 	if (!loaded_read(&loaded, invocation->config_path)) {
 		print(stderr, &loaded.report);
 	} else if (config_show(loaded.config, changed, &out)) {
 		print(stdout, &out);
-		status = COMMAND_OK;
+		status = CLI_OK;
 	}
 	loaded_free(&loaded);
 	buffer_free(&out);
@@ -86,7 +88,7 @@ static int doc(const struct invocation *invocation)
 
 	print(known ? stdout : stderr, &out);
 	buffer_free(&out);
-	return known ? COMMAND_OK : COMMAND_NO;
+	return known ? CLI_OK : CLI_NO;
 }
 
 /* Hidden: the build makes postern.conf(5) with it. */
@@ -97,10 +99,10 @@ static int man(void)
 
 	print(stdout, &out);
 	buffer_free(&out);
-	return ok ? COMMAND_OK : COMMAND_NO;
+	return ok ? CLI_OK : CLI_NO;
 }
 
-int command_config(const struct invocation *invocation)
+int cli_config(const struct invocation *invocation)
 {
 	const char *what = invocation->words[0];
 	bool alone = invocation->n_words == 1;
@@ -111,5 +113,5 @@ int command_config(const struct invocation *invocation)
 		return doc(invocation);
 	if (strcmp(what, "man") == 0 && alone)
 		return man();
-	return command_usage(invocation, "it is `config show` or `config doc [KEY]`");
+	return cli_usage(invocation, "it is `config show` or `config doc [KEY]`");
 }

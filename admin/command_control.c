@@ -8,7 +8,8 @@
 
 enum {
 	ANSWER_MAX = 4 * 1024 * 1024,
-	RELOAD_MS = 30 * 1000, /* for the new workers to be ready or not, and one reload before ours */
+	RELOAD_MS =
+		30 * 1000, /* for the new workers to be ready or not, and one reload before ours */
 	WAIT_DEFAULT_MS = 5 * 60 * 1000,
 	DRAIN_DEFAULT_MS = 65 * 60 * 1000, /* a session may take 60 minutes */
 	VERSION_MS = 2000
@@ -20,11 +21,11 @@ static int status_of(enum control_outcome outcome, int answered)
 	case CONTROL_ANSWERED:
 		return answered;
 	case CONTROL_LATE:
-		return COMMAND_PART;
+		return CLI_PART;
 	case CONTROL_UNREACHABLE:
 		break;
 	}
-	return COMMAND_UNREACHABLE;
+	return CLI_UNREACHABLE;
 }
 
 /* Asks, and prints the answer or why there is none; the exit status. */
@@ -34,16 +35,16 @@ static int ask(const struct invocation *invocation, const char *request, uint64_
 	struct arena *arena = arena_new(4096);
 	struct admin_config admin;
 	struct err err = {{0}};
-	int status = command_admin(invocation, arena, &admin);
+	int status = cli_admin(invocation, arena, &admin);
 
-	if (status == COMMAND_OK) {
+	if (status == CLI_OK) {
 		enum control_outcome outcome =
 			control_call(admin.socket, request, timeout_ms, &status, &answer, &err);
 		struct span text = buffer_span(&answer);
 
 		status = status_of(outcome, status);
 		if (outcome == CONTROL_ANSWERED)
-			fwrite(text.at, 1, text.len, status == COMMAND_OK ? stdout : stderr);
+			fwrite(text.at, 1, text.len, status == CLI_OK ? stdout : stderr);
 		else
 			fprintf(stderr, "postern: %s\n", err.text);
 	}
@@ -53,43 +54,44 @@ static int ask(const struct invocation *invocation, const char *request, uint64_
 }
 
 /* The --timeout, or the default. */
-static bool timeout_of(const struct invocation *invocation, uint64_t default_ms, uint64_t *out_ms,
-	struct err *err)
+static bool timeout_of(
+	const struct invocation *invocation, uint64_t default_ms, uint64_t *out_ms, struct err *err)
 {
-	const char *text = command_option(invocation, "--timeout");
+	const char *text = cli_option(invocation, "--timeout");
 
 	*out_ms = default_ms;
-	return !text || command_duration(text, CONTROL_WAIT_MAX_MS, out_ms, err);
+	return !text || cli_duration(text, CONTROL_WAIT_MAX_MS, out_ms, err);
 }
 
-int command_reload(const struct invocation *invocation)
+int cli_reload(const struct invocation *invocation)
 {
 	struct err err = {{0}};
 	uint64_t wait_ms;
 	char request[64];
 
 	if (!timeout_of(invocation, WAIT_DEFAULT_MS, &wait_ms, &err))
-		return command_usage(invocation, "%s", err.text);
-	if (!command_option(invocation, "--wait")) {
-		if (command_option(invocation, "--timeout"))
-			return command_usage(invocation, "--timeout is for --wait");
+		return cli_usage(invocation, "%s", err.text);
+	if (!cli_option(invocation, "--wait")) {
+		if (cli_option(invocation, "--timeout"))
+			return cli_usage(invocation, "--timeout is for --wait");
 		return ask(invocation, "reload", RELOAD_MS);
 	}
-	snprintf(request, sizeof(request), "reload wait %llu", (unsigned long long)(wait_ms ? wait_ms : 1));
+	snprintf(request, sizeof(request), "reload wait %llu",
+		(unsigned long long)(wait_ms ? wait_ms : 1));
 	return ask(invocation, request, wait_ms + RELOAD_MS);
 }
 
-int command_drain(const struct invocation *invocation)
+int cli_drain(const struct invocation *invocation)
 {
 	struct err err = {{0}};
 	uint64_t wait_ms;
 
 	if (!timeout_of(invocation, DRAIN_DEFAULT_MS, &wait_ms, &err))
-		return command_usage(invocation, "%s", err.text);
+		return cli_usage(invocation, "%s", err.text);
 	return ask(invocation, "drain", wait_ms);
 }
 
-int command_version(const struct invocation *invocation)
+int cli_version(const struct invocation *invocation)
 {
 	struct buffer answer = BUFFER_INIT(ANSWER_MAX);
 	struct arena *arena = arena_new(4096);
@@ -111,5 +113,5 @@ int command_version(const struct invocation *invocation)
 		bundle_free(&bundle);
 	buffer_free(&answer);
 	arena_free(&arena);
-	return COMMAND_OK;
+	return CLI_OK;
 }

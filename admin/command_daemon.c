@@ -4,17 +4,17 @@
 #include "proxy/child.h"
 #include "proxy/supervisor.h"
 
-int command_run(const struct invocation *invocation)
+int cli_run(const struct invocation *invocation)
 {
 	return supervisor_run(invocation->config_path, invocation->title);
 }
 
-int command_worker(const struct invocation *invocation)
+int cli_worker(const struct invocation *invocation)
 {
 	return child_run(invocation->title);
 }
 
-int command_keeper(const struct invocation *invocation)
+int cli_keeper(const struct invocation *invocation)
 {
 	return keeper_run(invocation->title);
 }

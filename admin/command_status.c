@@ -1,6 +1,7 @@
 /*
- * `postern status`. What is wrong comes to the eye first: a failed reload, a worker that does not answer, a
- * backend that is down, log lines that were lost. Numbers of all workers are added up; --json has them each.
+ * `postern status`. What is wrong comes to the eye first: a failed reload, a worker that does not
+ * answer, a backend that is down, log lines that were lost. Numbers of all workers are added up;
+ * --json has them each.
  */
 #include <stdio.h>
 #include <string.h>
@@ -71,8 +72,8 @@ static void print_reload(const struct view *v)
 	if (strcmp(json_text(reload, "ok"), "no") != 0)
 		return;
 	print_line(v, TONE_BAD,
-		arena_print(v->arena, "The last reload failed (%s): %s", when(v->arena, reload, "at"),
-			json_text(reload, "text")));
+		arena_print(v->arena, "The last reload failed (%s): %s",
+			when(v->arena, reload, "at"), json_text(reload, "text")));
 }
 
 static void print_lost_lines(const struct view *v)
@@ -145,7 +146,9 @@ static void add_process(const struct view *v, struct table *table, const struct 
 	table_cell(table, json_number(p, "restarts") ? TONE_WARN : TONE_PLAIN, "%s",
 		json_get(p, "restarts") ? json_text(p, "restarts") : "");
 	table_cell(table, TONE_PLAIN, "%s",
-		!worker ? "" : answer ? json_text(answer, "sessions") : "-");
+		!worker  ? ""
+		: answer ? json_text(answer, "sessions")
+			 : "-");
 }
 
 static void print_processes(const struct view *v)
@@ -177,7 +180,8 @@ static struct server *server_of(
 {
 	struct server **at = all;
 
-	while (*at && (strcmp((*at)->backend, backend) != 0 || strcmp((*at)->address, address) != 0))
+	while (*at &&
+		(strcmp((*at)->backend, backend) != 0 || strcmp((*at)->address, address) != 0))
 		at = &(*at)->next;
 	if (!*at) {
 		*at = arena_alloc(v->arena, sizeof(**at));
@@ -280,8 +284,8 @@ static void add_session(
 
 static void print_sessions(const struct view *v)
 {
-	static const char *const heads[] = {
-		"SESSION", ">WORKER", "CLIENT", ">AGE", "TLS", "STATE", ">SINCE", "WAITS FOR", "FROM", NULL};
+	static const char *const heads[] = {"SESSION", ">WORKER", "CLIENT", ">AGE", "TLS", "STATE",
+		">SINCE", "WAITS FOR", "FROM", NULL};
 	const struct json *workers = json_get(v->status, "workers");
 	struct table table;
 	long long open = 0;
@@ -339,17 +343,18 @@ static int show(const struct invocation *invocation, struct arena *arena, struct
 {
 	struct view view = {arena, NULL, tone_wanted(stdout)};
 
-	if (command_option(invocation, "--json")) {
+	if (cli_option(invocation, "--json")) {
 		fwrite(answer.at, 1, answer.len, stdout);
-		return COMMAND_OK;
+		return CLI_OK;
 	}
 	view.status = json_read(arena, answer);
 	if (!view.status) {
-		fputs("postern: the daemon's answer can't be read; is it another version?\n", stderr);
-		return COMMAND_UNREACHABLE;
+		fputs("postern: the daemon's answer can't be read; is it another version?\n",
+			stderr);
+		return CLI_UNREACHABLE;
 	}
 	print_view(&view);
-	return COMMAND_OK;
+	return CLI_OK;
 }
 
 static int ask(const struct invocation *invocation, struct arena *arena, const char *request)
@@ -357,14 +362,15 @@ static int ask(const struct invocation *invocation, struct arena *arena, const c
 	struct buffer answer = BUFFER_INIT(ANSWER_MAX);
 	struct admin_config admin;
 	struct err err = {{0}};
-	int status = command_admin(invocation, arena, &admin);
+	int status = cli_admin(invocation, arena, &admin);
 
-	if (status != COMMAND_OK)
+	if (status != CLI_OK)
 		return status;
-	if (control_call(admin.socket, request, ANSWER_MS, &status, &answer, &err) != CONTROL_ANSWERED) {
+	if (control_call(admin.socket, request, ANSWER_MS, &status, &answer, &err) !=
+		CONTROL_ANSWERED) {
 		fprintf(stderr, "postern: %s\n", err.text);
-		status = COMMAND_UNREACHABLE;
-	} else if (status != COMMAND_OK) {
+		status = CLI_UNREACHABLE;
+	} else if (status != CLI_OK) {
 		fputs(buffer_string(&answer), stderr);
 	} else {
 		status = show(invocation, arena, buffer_span(&answer));
@@ -373,16 +379,16 @@ static int ask(const struct invocation *invocation, struct arena *arena, const c
 	return status;
 }
 
-int command_status(const struct invocation *invocation)
+int cli_status(const struct invocation *invocation)
 {
-	const char *sessions = command_option(invocation, "--sessions");
+	const char *sessions = cli_option(invocation, "--sessions");
 	uint64_t count = SESSIONS_SHOWN;
 	struct arena *arena;
 	char request[TEXT_SIZE];
 	int status;
 
 	if (sessions && !span_number(span_text(sessions), CONTROL_SESSIONS_MAX, &count))
-		return command_usage(
+		return cli_usage(
 			invocation, "--sessions wants a number up to %d", CONTROL_SESSIONS_MAX);
 	snprintf(request, sizeof(request), "status %u", (unsigned)count);
 	arena = arena_new(64 * 1024);

@@ -1,57 +1,73 @@
 #include "admin/commands.h"
 
-#define LATER(name, arguments, summary) {name, arguments, summary, NULL, 0, COMMAND_WORDS_MAX - 1, {{0}}, NULL}
+#define LATER(name, arguments, summary)                                                            \
+	{                                                                                          \
+		name, arguments, summary, NULL, 0, CLI_WORDS_MAX - 1, {{0}}, NULL                  \
+	}
 
-const struct command commands[] = {
+const struct cli_command cli_commands[] = {
 	{"run", "", "carry mail: supervisor and workers, in the foreground",
-		"SIGHUP reloads, SIGTERM and SIGINT end it (a second one at once), SIGUSR1 opens the\n"
+		"SIGHUP reloads, SIGTERM and SIGINT end it (a second one at once), SIGUSR1 opens "
+		"the\n"
 		"log file anew. Under systemd it speaks Type=notify.",
-		0, 0, {{0}}, command_run},
+		0, 0, {{0}}, cli_run},
 	{"check", "[FILE.rules...]", "read the configuration and say every mistake",
 		"Reads what `run` would read, certificates and their keys included, and changes\n"
 		"nothing. Warnings leave the exit status at 0; a mistake makes it 3.",
-		0, COMMAND_WORDS_MAX - 1, {{0}}, command_check},
+		0, CLI_WORDS_MAX - 1, {{0}}, cli_check},
 	LATER("test", "[-v] [FILE.rules...]", "run the tests that stand in rule files"),
 	LATER("explain", "--ip A --from S --to R... [MESSAGE.eml]",
 		"one session, offline: every fact, every rule, the verdict"),
-	LATER("trace", "ID | --ip A | --from S | --to R | --since 2h", "look a session up in the history"),
+	LATER("trace", "ID | --ip A | --from S | --to R | --since 2h",
+		"look a session up in the history"),
 	LATER("replay", "--rules DIR [--since 1d]", "run other rules over the recorded sessions"),
 	LATER("fmt", "[FILE.rules...]", "rules in their one canonical layout"),
 	{"status", "", "processes, sessions and what each waits for, backends, totals",
-		"Needs only the control socket of the configuration, so a mistake elsewhere in it does\n"
+		"Needs only the control socket of the configuration, so a mistake elsewhere in it "
+		"does\n"
 		"not matter.",
 		0, 0,
 		{{"--json", NULL, "one JSON object, for programs"},
-			{"--sessions", "N", "list so many sessions of each worker, the oldest first (20)"}},
-		command_status},
+			{"--sessions", "N",
+				"list so many sessions of each worker, the oldest first (20)"}},
+		cli_status},
 	LATER("top", "", "status, live"),
 	{"reload", "", "read the configuration again without losing a session",
-		"New workers with the new configuration take the listeners over; the old ones finish their\n"
-		"sessions. With a mistake nothing changes, all mistakes are printed, and the exit status\n"
+		"New workers with the new configuration take the listeners over; the old ones "
+		"finish their\n"
+		"sessions. With a mistake nothing changes, all mistakes are printed, and the exit "
+		"status\n"
 		"is 3. Without --wait it returns as soon as the new workers serve.",
 		0, 0,
 		{{"--wait", NULL, "return when the sessions of the old configuration have ended"},
 			{"--timeout", "TIME", "wait so long at most (5m), then exit with 5"}},
-		command_reload},
+		cli_reload},
 	{"drain", "", "finish the messages under way, then end",
-		"Sessions outside a message get 421 at once, the others when theirs is through. Returns when\n"
+		"Sessions outside a message get 421 at once, the others when theirs is through. "
+		"Returns when\n"
 		"all is done and the daemon ends.",
-		0, 0, {{"--timeout", "TIME", "wait so long at most (65m), then exit with 5; it goes on draining"}},
-		command_drain},
+		0, 0,
+		{{"--timeout", "TIME",
+			"wait so long at most (65m), then exit with 5; it goes on draining"}},
+		cli_drain},
 	{"version", "", "this program's version, and the daemon's if it differs", NULL, 0, 0, {{0}},
-		command_version},
+		cli_version},
 	LATER("dmarc-report", "--domain D --day DAY", "a DMARC aggregate report"),
 	{"config", "show | doc [KEY]", "the configuration in force, or what a key means",
-		"show prints the configuration with every default filled in, in a form that reads back to\n"
-		"the same; show --changed only what differs from the defaults. doc explains a key such as\n"
+		"show prints the configuration with every default filled in, in a form that reads "
+		"back to\n"
+		"the same; show --changed only what differs from the defaults. doc explains a key "
+		"such as\n"
 		"limits.message, and lists all keys when none is named.",
-		1, 2, {{"--changed", NULL, "show: only what differs from the defaults"}}, command_config},
-	LATER("list", "ls | show L | add L ITEM | del L ITEM | ...", "lists that rules look things up in"),
+		1, 2, {{"--changed", NULL, "show: only what differs from the defaults"}},
+		cli_config},
+	LATER("list", "ls | show L | add L ITEM | del L ITEM | ...",
+		"lists that rules look things up in"),
 	LATER("greylist", "ls | allow KEY | clear KEY", "greylisting"),
 	LATER("reputation", "show ITEM | reset ITEM", "what is known of a client or sender"),
 	LATER("quarantine", "ls | show ID | release ID | delete ID", "messages held back"),
-	{"help", "[COMMAND]", "this list, or a command's own help", NULL, 0, 1, {{0}}, command_help},
-	{"worker", "", NULL, NULL, 0, 0, {{0}}, command_worker},
-	{"keeper", "", NULL, NULL, 0, 0, {{0}}, command_keeper},
+	{"help", "[COMMAND]", "this list, or a command's own help", NULL, 0, 1, {{0}}, cli_help},
+	{"worker", "", NULL, NULL, 0, 0, {{0}}, cli_worker},
+	{"keeper", "", NULL, NULL, 0, 0, {{0}}, cli_keeper},
 	{0},
 };

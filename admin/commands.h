@@ -7,6 +7,6 @@
 #include "admin/command.h"
 
 /* Ends with a NULL name. */
-extern const struct command commands[];
+extern const struct cli_command cli_commands[];
 
 #endif

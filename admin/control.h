@@ -1,20 +1,20 @@
 /*
- * control: what `postern status`, `reload` and `drain` say to the daemon, over the unix socket of the
- * configuration (`admin { socket }`). One request for each connection:
+ * control: what `postern status`, `reload` and `drain` say to the daemon, over the unix socket of
+ * the configuration (`admin { socket }`). One request for each connection:
  *
  *     -> WORD [WORD ...] LF
  *     <- STATUS LF            the exit status for the command, in decimal (DESIGN section 2)
  *     <- text until the end of the connection
  *
  *     status [N]       one JSON object; of each worker the N (100) oldest sessions
- *     reload [wait MS] text for people: mistakes and warnings, and what came of it. wait: answered when the
- *                      sessions of the old configuration have ended, or with status 5 after so many milliseconds
- *     drain            text, when the last message is through and before the daemon ends
+ *     reload [wait MS] text for people: mistakes and warnings, and what came of it. wait: answered
+ * when the sessions of the old configuration have ended, or with status 5 after so many
+ * milliseconds drain            text, when the last message is through and before the daemon ends
  *     version          the daemon's version
  *     metrics          Prometheus text
  *
- * Who may connect: root, the daemon's own account, members of its group (SO_PEERCRED, SO_PEERGROUPS); the
- * socket's mode says the same. So `nc -U` and a cron job serve as clients too.
+ * Who may connect: root, the daemon's own account, members of its group (SO_PEERCRED,
+ * SO_PEERGROUPS); the socket's mode says the same. So `nc -U` and a cron job serve as clients too.
  */
 #ifndef ADMIN_CONTROL_H
 #define ADMIN_CONTROL_H
@@ -28,7 +28,7 @@
 
 enum {
 	CONTROL_REQUEST_MAX = 1024,
-	CONTROL_SESSIONS = 100,     /* of each worker, when the request says nothing */
+	CONTROL_SESSIONS = 100, /* of each worker, when the request says nothing */
 	CONTROL_SESSIONS_MAX = 5000,
 	CONTROL_WAIT_MAX_MS = 24 * 3600 * 1000
 };

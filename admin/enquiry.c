@@ -19,9 +19,10 @@ struct enquiry {
 	struct keeper *keeper;
 	uint32_t id;
 	struct timer timer;
-	struct buffer state;   /* the supervisor's object without its closing brace; empty: not there yet */
-	struct buffer workers; /* objects, with commas */
-	struct asked *asked;   /* owned */
+	struct buffer
+		state; /* the supervisor's object without its closing brace; empty: not there yet */
+	struct buffer workers;  /* objects, with commas */
+	struct asked *asked;    /* owned */
 	size_t n_asked, n_open; /* n_open: answers still to come, the supervisor's included */
 };
 

@@ -1,8 +1,9 @@
 /*
- * enquiry: one `status` request: the supervisor's word on the processes, each worker's on its sessions and backends,
- * and the shared counters, put together as one JSON object:
+ * enquiry: one `status` request: the supervisor's word on the processes, each worker's on its
+ * sessions and backends, and the shared counters, put together as one JSON object:
  *
- *     {supervisor's members..., "totals":{...}, "workers":[{"number","generation","pid","answered","status":{...}}]}
+ *     {supervisor's members..., "totals":{...},
+ * "workers":[{"number","generation","pid","answered","status":{...}}]}
  *
  * A worker that does not answer in time is listed without "status".
  */
@@ -30,6 +31,5 @@ void enquiry_on_link_end(struct link *link);
 
 /* Drops all; nobody is answered. */
 void enquiry_close_all(struct keeper *keeper);
-
 
 #endif

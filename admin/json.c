@@ -84,7 +84,8 @@ static size_t take_escape(struct reader *r, char *out)
 	return 1;
 }
 
-/* The rest of a string behind its opening quote; NULL: it has no end. Decoded it is never longer. */
+/* The rest of a string behind its opening quote; NULL: it has no end. Decoded it is never longer.
+ */
 static const char *take_string(struct reader *r)
 {
 	struct span quoted = r->rest;
@@ -167,8 +168,7 @@ static struct json *read_word(struct reader *r)
 	if (len == 0)
 		return NULL;
 	r->rest = span_from(r->rest, len);
-	return new_value(r, JSON_NUMBER,
-		arena_string(r->arena, span_make(r->rest.at - len, len)));
+	return new_value(r, JSON_NUMBER, arena_string(r->arena, span_make(r->rest.at - len, len)));
 }
 
 static struct json *read_value(struct reader *r)

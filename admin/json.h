@@ -1,6 +1,6 @@
 /*
- * json: reads the daemon's own JSON back (RFC 8259), for tables. Bounded in depth and size; the tree lives in an
- * arena. Numbers stay text.
+ * json: reads the daemon's own JSON back (RFC 8259), for tables. Bounded in depth and size; the
+ * tree lives in an arena. Numbers stay text.
  */
 #ifndef ADMIN_JSON_H
 #define ADMIN_JSON_H
@@ -10,7 +10,15 @@
 #include "lib/base/arena.h"
 #include "lib/base/span.h"
 
-enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_LIST, JSON_OBJECT };
+enum json_kind {
+	JSON_NULL,
+	JSON_FALSE,
+	JSON_TRUE,
+	JSON_NUMBER,
+	JSON_STRING,
+	JSON_LIST,
+	JSON_OBJECT
+};
 
 struct json {
 	enum json_kind kind;

@@ -22,7 +22,8 @@ enum {
 	METRICS_MAX = 256 * 1024
 };
 
-bool keeper_ask_supervisor(struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload)
+bool keeper_ask_supervisor(
+	struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload)
 {
 	return keeper->supervisor &&
 	       ipc_send(keeper->supervisor,
@@ -37,7 +38,8 @@ static void end_process(struct keeper *keeper, int status)
 
 /* --- requests --- */
 
-static void ask_or_refuse(struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload)
+static void ask_or_refuse(
+	struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload)
 {
 	if (!keeper_ask_supervisor(keeper, type, id, payload))
 		reception_answer(keeper->reception, id, 1, SPAN("The supervisor is gone.\n"));
@@ -186,6 +188,7 @@ static void on_log_target(struct keeper *keeper, const struct ipc_frame *frame)
 	ENSURE(frame_take(&payload, &target, sizeof(target)));
 	ENSURE(frame->n_fds == (target == LOG_TO_SYSLOG ? 0 : 1));
 	logwriter_target(keeper->writer, target == LOG_TO_SYSLOG ? -1 : frame->fds[0]);
+	log_event(&keeper->log, LOG_INFO, "log_opened", SPAN_NONE, "lines go here from now on");
 }
 
 static void on_answer(struct keeper *keeper, const struct ipc_frame *frame)
@@ -227,7 +230,8 @@ static void on_orphaned(struct timer *timer)
 	end_process(keeper, EXIT_SUCCESS);
 }
 
-/* The workers end on their own; their last lines still want a writer, and the next instance our socket. */
+/* The workers end on their own; their last lines still want a writer, and the next instance our
+ * socket. */
 static void on_supervisor_end(void *context)
 {
 	struct keeper *keeper = context;
@@ -276,7 +280,8 @@ static void close_reception(struct keeper *keeper)
 	if (!keeper->reception)
 		return;
 	reception_deafen(keeper->reception);
-	timer_set(&keeper->loop.timers, &keeper->orphaned, 600); /* so that no turn waits for long */
+	timer_set(
+		&keeper->loop.timers, &keeper->orphaned, 600); /* so that no turn waits for long */
 	while (!reception_idle(keeper->reception) &&
 		clock_now_ms(&keeper->loop.clock) < deadline_ms)
 		loop_turn(&keeper->loop, true);

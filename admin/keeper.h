@@ -1,7 +1,7 @@
 /*
- * keeper: `postern keeper`, the process that writes the log and answers the control socket; later also the
- * one that owns the store, the history and the console. It is started by the supervisor and linked to
- * each worker. Mail flows on without it.
+ * keeper: `postern keeper`, the process that writes the log and answers the control socket; later
+ * also the one that owns the store, the history and the console. It is started by the supervisor
+ * and linked to each worker. Mail flows on without it.
  *
  *     AWAITING --START--> SERVING --told to end--> (writes the last lines, exits)
  *                            |                          ^
@@ -56,6 +56,7 @@ struct keeper {
 int keeper_run(const struct title *title);
 
 /* False: the supervisor is gone. */
-bool keeper_ask_supervisor(struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload);
+bool keeper_ask_supervisor(
+	struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload);
 
 #endif

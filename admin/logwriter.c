@@ -22,13 +22,15 @@ enum {
 	TARGET_SYSLOG = -1,
 	SYSLOG_RETRY_MS = 1000,
 	SYSLOG_LINE_MAX = 8000,
-	FACILITY_MAIL = 2 << 3
+	FACILITY_MAIL = 2 << 3,
+	NAP_MS = 5,                  /* between two batches */
+	BATCH_SIZE = 2 * LOG_LINE_MAX /* bytes; lines are taken while there is room for the longest */
 };
 
 struct logwriter {
 	pthread_t thread;
-	int lines; /* owned */
-	int wake;  /* owned: an eventfd */
+	int lines;           /* owned */
+	int wake;            /* owned: an eventfd */
 	_Atomic int news;    /* a new target, or TARGET_NONE */
 	_Atomic bool ending; /* stop when nothing waits */
 	_Atomic bool ended;
@@ -38,8 +40,8 @@ struct logwriter {
 	int target; /* owned when it is a descriptor */
 	int syslog; /* owned; -1: not connected */
 	uint64_t syslog_tried_ms;
-	bool torn;  /* the last line was cut short: a line end comes first */
-	char line[LOG_LINE_MAX + 1];
+	bool torn; /* the last line was cut short: a line end comes first */
+	char batch[BATCH_SIZE];
 };
 
 /* --- a descriptor --- */
@@ -69,15 +71,18 @@ static size_t write_whole(int fd, struct span bytes)
 	return done;
 }
 
-static bool write_line(struct logwriter *w, struct span line)
+/* Whole lines in one write. Tells how many of them were not written. */
+static unsigned write_lines(struct logwriter *w, struct span lines)
 {
-	size_t done;
+	size_t done = 0;
+	unsigned lost = 0;
 
-	if (w->torn && write_whole(w->target, SPAN("\n")) == 0)
-		return false;
-	done = write_whole(w->target, line);
-	w->torn = done > 0 && done < line.len;
-	return done == line.len;
+	if (!w->torn || write_whole(w->target, SPAN("\n")) == 1)
+		done = write_whole(w->target, lines);
+	w->torn = done > 0 ? lines.at[done - 1] != '\n' : w->torn;
+	for (size_t i = done; i < lines.len; i++)
+		lost += lines.at[i] == '\n';
+	return lost;
 }
 
 /* --- the syslog --- */
@@ -127,8 +132,8 @@ static bool syslog_send(struct logwriter *w, struct span line)
 
 	localtime_r(&now, &local);
 	strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &local);
-	snprintf(head, sizeof(head), "<%d>%s postern[%d]: ", FACILITY_MAIL | severity_of(line), stamp,
-		(int)getpid());
+	snprintf(head, sizeof(head), "<%d>%s postern[%d]: ", FACILITY_MAIL | severity_of(line),
+		stamp, (int)getpid());
 	if (line.len && line.at[line.len - 1] == '\n')
 		line.len--;
 	line = span_first(line, SYSLOG_LINE_MAX);
@@ -159,44 +164,61 @@ static void take_news(struct logwriter *w)
 	w->torn = false;
 }
 
-/* Waits for a line, a target or the end. */
-static void wait_for_something(struct logwriter *w)
+/* Waits for a line, a target or the end; or, for a moment, only for the latter two. */
+static void wait_for_something(struct logwriter *w, bool nap)
 {
+	bool deaf = nap || w->target == TARGET_NONE;
 	struct pollfd fds[2] = {{.fd = w->wake, .events = POLLIN},
-		{.fd = w->target == TARGET_NONE ? -1 : w->lines, .events = POLLIN}};
+		{.fd = deaf ? -1 : w->lines, .events = POLLIN}};
 	uint64_t count;
 
-	if (poll(fds, 2, -1) > 0 && (fds[0].revents & POLLIN) &&
+	if (poll(fds, 2, nap ? NAP_MS : -1) > 0 && (fds[0].revents & POLLIN) &&
 		read(w->wake, &count, sizeof(count)) < 0)
 		return;
 }
 
-/* False: no line waits. */
-static bool write_next(struct logwriter *w)
+/* Takes the lines that wait, as many as fit. Empty: none does. */
+static struct span take_lines(struct logwriter *w)
 {
-	ssize_t len = w->target == TARGET_NONE
-			      ? 0
-			      : recv(w->lines, w->line, sizeof(w->line), MSG_DONTWAIT);
-	struct span line = span_make(w->line, len > 0 ? (size_t)len : 0);
+	struct span lines = span_make(w->batch, 0);
 
-	if (len <= 0)
-		return false;
-	if (!(w->target == TARGET_SYSLOG ? syslog_send(w, line) : write_line(w, line)))
-		atomic_fetch_add_explicit(w->lost, 1, memory_order_relaxed);
-	return true;
+	while (w->target != TARGET_NONE && sizeof(w->batch) - lines.len > LOG_LINE_MAX) {
+		ssize_t len = recv(w->lines, w->batch + lines.len, sizeof(w->batch) - lines.len,
+			MSG_DONTWAIT);
+
+		if (len <= 0)
+			break;
+		lines.len += (size_t)len;
+		if (w->target == TARGET_SYSLOG)
+			break; /* a datagram for each */
+	}
+	return lines;
 }
 
+/*
+ * Lines are written in batches with a nap in between: a sender whose reader is asleep does not pay for
+ * waking it, and under load one write carries dozens of lines. That is a third of what a message costs.
+ */
 static void *run(void *context)
 {
 	struct logwriter *w = context;
 
 	for (;;) {
+		struct span lines;
+		unsigned lost;
+
 		take_news(w);
-		if (write_next(w))
-			continue;
-		if (atomic_load(&w->ending))
+		lines = take_lines(w);
+		if (lines.len == 0 && atomic_load(&w->ending))
 			break;
-		wait_for_something(w);
+		if (lines.len == 0) {
+			wait_for_something(w, false);
+			continue;
+		}
+		lost = w->target == TARGET_SYSLOG ? !syslog_send(w, lines) : write_lines(w, lines);
+		atomic_fetch_add_explicit(w->lost, lost, memory_order_relaxed);
+		if (w->target != TARGET_SYSLOG && !atomic_load(&w->ending))
+			wait_for_something(w, true);
 	}
 	atomic_store(&w->ended, true);
 	return NULL;

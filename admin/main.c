@@ -1,4 +1,4 @@
-/* postern: one program; its first word says which part of it runs (commands.c). */
+/* postern: one program; its first word says which part of it runs (cli_commands in commands.c). */
 #include "admin/command.h"
 #include "proxy/title.h"
 
@@ -8,7 +8,7 @@ int main(int argc, char **argv)
 	int status;
 
 	title_init(&title, argc, argv);
-	status = command_main(argc, title.argv, &title);
+	status = cli_main(argc, title.argv, &title);
 	title_free(&title);
 	return status;
 }

@@ -2,16 +2,18 @@
 
 static bool write_gauge(struct buffer *out, const char *name, const char *help, uint64_t value)
 {
-	return buffer_print(out, "# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n", name,
-		help, name, name, (unsigned long long)value);
+	return buffer_print(out, "# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n",
+		name, help, name, name, (unsigned long long)value);
 }
 
-static bool write_counter(const struct shared *shared, struct buffer *out, enum shared_counter counter)
+static bool write_counter(
+	const struct shared *shared, struct buffer *out, enum shared_counter counter)
 {
 	const char *name = shared_counter_name(counter);
 
 	return buffer_print(out,
-		"# HELP postern_%s_total %s\n# TYPE postern_%s_total counter\npostern_%s_total %llu\n",
+		"# HELP postern_%s_total %s\n# TYPE postern_%s_total counter\npostern_%s_total "
+		"%llu\n",
 		name, shared_counter_help(counter), name, name,
 		(unsigned long long)shared_count(shared, counter));
 }

@@ -19,9 +19,11 @@
 struct reception;
 
 /* Call reception_answer for each request, now or later; id is never 0. */
-typedef void reception_on_request(void *context, uint32_t id, const struct control_request *request);
+typedef void reception_on_request(
+	void *context, uint32_t id, const struct control_request *request);
 
-/* fd: the listening socket, taken over. group: whose members may speak, besides root and our own account. */
+/* fd: the listening socket, taken over. group: whose members may speak, besides root and our own
+ * account. */
 struct reception *reception_open(
 	struct loop *loop, int fd, gid_t group, reception_on_request *on_request, void *context);
 

@@ -26,7 +26,8 @@ bool tone_wanted(FILE *out)
 {
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	return isatty(fileno(out)) && !(no_color && no_color[0]) && !(term && strcmp(term, "dumb") == 0);
+	return isatty(fileno(out)) && !(no_color && no_color[0]) &&
+	       !(term && strcmp(term, "dumb") == 0);
 }
 
 const char *tone_on(enum tone tone, bool colour)
@@ -78,7 +79,8 @@ void table_cell(struct table *table, enum tone tone, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	row->cells[row->n_cells++] = (struct cell){arena_string(table->arena, span_text(text)), tone};
+	row->cells[row->n_cells++] =
+		(struct cell){arena_string(table->arena, span_text(text)), tone};
 }
 
 /* Columns that a text takes: characters, not bytes. */

@@ -1,6 +1,6 @@
 /*
- * table: rows of text in columns as wide as they need to be, for a terminal or a pipe. Colours only on a
- * terminal, and not with NO_COLOR (no-color.org) or TERM=dumb.
+ * table: rows of text in columns as wide as they need to be, for a terminal or a pipe. Colours only
+ * on a terminal, and not with NO_COLOR (no-color.org) or TERM=dumb.
  */
 #ifndef ADMIN_TABLE_H
 #define ADMIN_TABLE_H
@@ -19,7 +19,8 @@ struct table_row;
 struct table {
 	struct arena *arena; /* borrowed */
 	size_t n_columns;
-	const char *heads[TABLE_COLUMNS_MAX]; /* literals; one that begins with '>' is right-aligned */
+	const char
+		*heads[TABLE_COLUMNS_MAX]; /* literals; one that begins with '>' is right-aligned */
 	struct table_row *first, **last;
 	size_t n_rows;
 };

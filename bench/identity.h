@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct identity {
 	bool known;
@@ -44,10 +46,15 @@ static inline int identity_write(const struct identity *id, char *line, size_t s
 
 static inline void identity_read(struct identity *id, const char *line)
 {
-	unsigned long long number, size, hash;
-	id->known = sscanf(line, "bench %llu %llu %llx", &number, &size, &hash) == 3;
-	if (id->known)
-		*id = (struct identity){true, number, size, hash};
+	static const char start[] = "bench ";
+	char *at = NULL, *behind = NULL;
+	id->known = strncmp(line, start, sizeof(start) - 1) == 0;
+	if (!id->known)
+		return;
+	id->number = strtoull(line + sizeof(start) - 1, &at, 10);
+	id->size = strtoull(at, &at, 10);
+	id->hash = strtoull(at, &behind, 16);
+	id->known = behind != at && behind[0] == '\r';
 }
 
 #endif

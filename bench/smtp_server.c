@@ -186,7 +186,7 @@ static bool path_read(const char *text, const char *keyword, char *path)
 	if (*text++ != '<')
 		return false;
 	bool quoted = false;
-	for (size_t i = 0; text[i] != '\0' && i < ADDRESS_MAX; i++) {
+	for (size_t i = 0; i < ADDRESS_MAX && text[i] != '\0'; i++) {
 		path[i] = text[i];
 		if (text[i] == '"' && (i == 0 || text[i - 1] != '\\'))
 			quoted = !quoted;

@@ -6,7 +6,8 @@
 #include "proxy/backend_job.h"
 #include "proxy/backend_server.h"
 
-/* COMMANDS_MAX: what is written out at EXCHANGE_WRITE_BYTES, with a command more and room to spare. */
+/* COMMANDS_MAX: what is written out at EXCHANGE_WRITE_BYTES, with a command more and room to spare.
+ */
 enum { BACKENDS_MAGIC = 0x42736574, COMMANDS_MAX = 256 * 1024, CLEAN_MAX = 64 * 1024 };
 
 void backends_enter(struct backends *set)
@@ -106,7 +107,8 @@ struct backends *backends_open(struct loop *loop, const struct config *config, s
 			return NULL;
 		}
 	}
-	/* So that EHLO knows soon what to offer, and an outage is known before the first message comes. */
+	/* So that EHLO knows soon what to offer, and an outage is known before the first message
+	 * comes. */
 	for_each_server(set, backend_server_probe);
 	return set;
 }

@@ -1,6 +1,7 @@
 /*
- * backend_bond: the one connection that carries a client's name (client_info proxy_v2, xclient), for its recipient
- * checks and then its messages, and the client's jobs that wait for it. It is the session's and ends with it.
+ * backend_bond: the one connection that carries a client's name (client_info proxy_v2, xclient),
+ * for its recipient checks and then its messages, and the client's jobs that wait for it. It is the
+ * session's and ends with it.
  */
 #ifndef PROXY_BACKEND_BOND_H
 #define PROXY_BACKEND_BOND_H

@@ -1,5 +1,6 @@
 /*
- * backend_capabilities: what a server's answer to EHLO or LHLO offers (RFC 5321 4.1.1.1), as far as we use it.
+ * backend_capabilities: what a server's answer to EHLO or LHLO offers (RFC 5321 4.1.1.1), as far as
+ * we use it.
  */
 #ifndef PROXY_BACKEND_CAPABILITIES_H
 #define PROXY_BACKEND_CAPABILITIES_H
@@ -30,12 +31,12 @@ enum client_attribute {
 #define X(name) ATTRIBUTE_##name,
 	CLIENT_ATTRIBUTES(X)
 #undef X
-	ATTRIBUTE_COUNT
+		ATTRIBUTE_COUNT
 };
 
 struct backend_capabilities {
-	unsigned can;      /* bits of enum backend_capability */
-	unsigned xclient;  /* bits 1 << enum client_attribute */
+	unsigned can;     /* bits of enum backend_capability */
+	unsigned xclient; /* bits 1 << enum client_attribute */
 	unsigned xforward;
 	uint64_t size_max; /* bytes; 0: no limit told */
 };

@@ -1,6 +1,7 @@
 /*
- * check: a recipient asked about before we answer RCPT. The cache speaks first; it also holds those that were refused
- * too late, when the message was handed over, so it is asked even where verify_recipients is off.
+ * check: a recipient asked about before we answer RCPT. The cache speaks first; it also holds those
+ * that were refused too late, when the message was handed over, so it is asked even where
+ * verify_recipients is off.
  */
 #include "lib/base/fail.h"
 #include "proxy/backend_job.h"

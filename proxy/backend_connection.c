@@ -1,21 +1,24 @@
+/*
+ * The connection as such: its birth, what the stream tells of it, its use by jobs, its end. The
+ * talk that makes it READY is in backend_setup.c, a transaction's in backend_exchange.c.
+ */
 #include "proxy/backend_connection.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/fail.h"
-#include "lib/mail/proxy_header.h"
 #include "proxy/backend_bond.h"
 #include "proxy/backend_command.h"
 #include "proxy/backend_job.h"
 #include "proxy/backend_server.h"
+#include "proxy/backend_setup.h"
 
 enum { CONNECTION_MAGIC = 0x42636f6e };
 
 static const struct stream_handler stream_handler;
 static void on_timer(struct timer *timer);
 static void on_settle(struct deferred *settle);
-static void after_tls(struct backend_connection *c);
 
 static struct backends *set_of(const struct backend_connection *c)
 {
@@ -145,24 +148,23 @@ static void connection_close(struct backend_connection *c)
 }
 
 /* Those who waited for this place or this connection. */
-static void serve_others(struct backend_pool *pool, struct backend_bond *bond)
+static void serve_others(struct backend_server *server, struct backend_bond *bond)
 {
 	if (bond)
 		backend_bond_serve(bond);
-	if (pool)
-		backend_pool_serve(pool);
+	backend_pool_serve(&server->mail);
+	backend_pool_serve(&server->checks);
 }
 
 void backend_connection_drop(struct backend_connection *c)
 {
-	struct backend_pool *pool = c->pool;
 	struct backend_bond *bond = c->bond;
 
 	if (c->job)
 		c->job->connection = NULL;
 	c->job = NULL;
 	connection_close(c);
-	serve_others(pool, bond);
+	serve_others(c->server, bond);
 }
 
 static void log_loss(
@@ -189,10 +191,10 @@ static bool connection_making(const struct backend_connection *c)
 }
 
 /* Health knows of it before the job looks for another server. */
-static void tell_server(struct backend_connection *c, struct backend_server *server, bool making,
-	const struct backend_loss *loss)
+static void tell_server(
+	const struct backend_connection *c, bool making, const struct backend_loss *loss)
 {
-	bool probe = !c->pool;
+	struct backend_server *server = c->server;
 
 	if (loss->kind == LOSS_TLS) {
 		server->plain_until_ms = now_ms(c) + SERVER_PLAIN_MS;
@@ -202,7 +204,7 @@ static void tell_server(struct backend_connection *c, struct backend_server *ser
 	} else if (making && loss->kind == LOSS_CONNECT) {
 		backend_server_failed(server, loss->reply && loss->reply->code < 500, loss->why);
 	}
-	if (probe && loss->kind == LOSS_TLS)
+	if (loss->kind == LOSS_TLS && !c->pool)
 		backend_server_probe(server);
 }
 
@@ -210,8 +212,6 @@ void backend_connection_lose(struct backend_connection *c, enum backend_loss_kin
 	const struct reply *reply, const char *why)
 {
 	struct backend_loss loss = {kind, c->uses > 1, reply, why};
-	struct backend_server *server = c->server;
-	struct backend_pool *pool = c->pool;
 	struct backend_bond *bond = c->bond;
 	struct backend_job *job = c->job;
 	bool making = connection_making(c);
@@ -220,199 +220,10 @@ void backend_connection_lose(struct backend_connection *c, enum backend_loss_kin
 		log_loss(c, job, why);
 	c->job = NULL;
 	connection_close(c);
-	tell_server(c, server, making, &loss);
+	tell_server(c, making, &loss);
 	if (job)
 		backend_job_lost(job, &loss);
-	serve_others(pool, bond);
-}
-
-/* --- the way to READY --- */
-
-static void lose_unready(struct backend_connection *c, const struct reply *reply, const char *what)
-{
-	char why[200];
-
-	if (reply)
-		snprintf(why, sizeof(why), "%s: %u %s %.*s", what, reply->code, reply->enhanced,
-			SPAN_ARGS(span_first(reply->text, 120)));
-	else
-		snprintf(why, sizeof(why), "%s", what);
-	backend_connection_lose(c, LOSS_CONNECT, reply, why);
-}
-
-/* Sends what stands in the command buffer. */
-static void setup_send(struct backend_connection *c, enum backend_connection_state state)
-{
-	struct buffer *commands = &set_of(c)->commands;
-
-	stream_write(&c->stream, buffer_span(commands));
-	buffer_clear(commands);
-	c->state = state;
-	c->due = 1;
-}
-
-/* Under the client's name its own HELO goes on, so that the server's checks see what we saw; only if it is one: a
- * domain or an address literal. */
-static struct span hello_name(const struct backend_connection *c, bool as_client)
-{
-	if (as_client && c->client &&
-		(domain_valid(c->client->helo, false) || literal_valid(c->client->helo, NULL)))
-		return c->client->helo;
-	return span_text(set_of(c)->config->hostname);
-}
-
-static void say_hello(struct backend_connection *c, enum backend_connection_state state)
-{
-	const char *verb = config_of(c)->protocol == BACKEND_LMTP ? "LHLO"
-		: state == CONNECTION_HELO                         ? "HELO"
-								   : "EHLO";
-	bool as_client =
-		config_of(c)->client_info == CLIENT_INFO_PROXY_V2 || state == CONNECTION_EHLO_XCLIENT;
-
-	backend_command_hello(&set_of(c)->commands, verb, hello_name(c, as_client));
-	setup_send(c, state);
-}
-
-static void connection_ready(struct backend_connection *c)
-{
-	struct backend_job *job = c->job;
-
-	timer_clear(&set_of(c)->loop->timers, &c->timer);
-	c->state = CONNECTION_READY;
-	c->client = NULL;
-	backend_server_reached(c->server, &c->offers);
-	if (!c->pool) {
-		c->server->probe = NULL;
-		backend_connection_quit(c);
-	} else if (job) {
-		c->job = NULL;
-		backend_job_run(job, c);
-	} else {
-		loop_defer(set_of(c)->loop, &c->settle);
-	}
-}
-
-/* client_info asks for what this server does not have: said once, until it has it. */
-static bool fit(struct backend_connection *c)
-{
-	enum client_info info = config_of(c)->client_info;
-	bool lacks_xclient = info == CLIENT_INFO_XCLIENT && !c->offers.xclient;
-	bool lacks = lacks_xclient || (info == CLIENT_INFO_XFORWARD && !c->offers.xforward);
-
-	if (lacks && !c->server->unfit)
-		log_event(set_of(c)->log, LOG_ERROR, "backend_unfit", SPAN_NONE,
-			"%s does not offer us %s, which client_info of backend \"%s\" asks for%s",
-			c->server->config->address, lacks_xclient ? "XCLIENT" : "XFORWARD",
-			config_of(c)->name,
-			lacks_xclient ? ": no mail can be handed to it" : ": mail goes without");
-	c->server->unfit = lacks;
-	return !lacks_xclient || !c->pool;
-}
-
-static void after_tls(struct backend_connection *c)
-{
-	if (!fit(c)) {
-		backend_connection_lose(c, LOSS_UNFIT, NULL, "XCLIENT is not offered");
-		return;
-	}
-	if (config_of(c)->client_info != CLIENT_INFO_XCLIENT || !c->client) {
-		connection_ready(c);
-		return;
-	}
-	backend_command_xclient(&set_of(c)->commands, c->client, c->offers.xclient);
-	setup_send(c, CONNECTION_XCLIENT);
-}
-
-static bool tls_needed(const struct backend_connection *c)
-{
-	return config_of(c)->tls >= BACKEND_TLS_REQUIRED;
-}
-
-static void after_hello(struct backend_connection *c)
-{
-	bool offered = c->offers.can & CAN_STARTTLS;
-	/* Nobody listens in on a unix socket. */
-	bool wanted = tls_needed(c) ||
-		(config_of(c)->tls == BACKEND_TLS_OPPORTUNISTIC && !c->server->config->unix_path &&
-			now_ms(c) >= c->server->plain_until_ms);
-
-	if (wanted && offered) {
-		backend_command_text(&set_of(c)->commands, "STARTTLS");
-		setup_send(c, CONNECTION_STARTTLS);
-	} else if (tls_needed(c)) {
-		lose_unready(c, NULL, "it does not offer STARTTLS, which the configuration requires");
-	} else {
-		after_tls(c);
-	}
-}
-
-static void hello_reply(struct backend_connection *c, const struct reply *reply)
-{
-	bool first = c->state == CONNECTION_EHLO;
-
-	if (reply->code == 250) {
-		c->offers = c->state == CONNECTION_HELO ? (struct backend_capabilities){0}
-							: backend_capabilities_parse(reply->text);
-		if (c->state == CONNECTION_EHLO || c->state == CONNECTION_HELO)
-			after_hello(c);
-		else if (c->state == CONNECTION_EHLO_TLS)
-			after_tls(c);
-		else
-			connection_ready(c);
-	} else if (first && reply->code >= 500 && config_of(c)->protocol == BACKEND_SMTP) {
-		say_hello(c, CONNECTION_HELO); /* RFC 5321 3.2 */
-	} else {
-		lose_unready(c, reply, "it refused our EHLO");
-	}
-}
-
-static void starttls_reply(struct backend_connection *c, const struct reply *reply)
-{
-	struct backend *backend = c->server->backend;
-
-	if (reply->code == 220) {
-		c->state = CONNECTION_HANDSHAKE;
-		stream_tls(&c->stream, backend->tls, false, c->server->config->host);
-	} else if (tls_needed(c)) {
-		lose_unready(c, reply, "it refused STARTTLS");
-	} else {
-		after_tls(c);
-	}
-}
-
-static void setup_reply(struct backend_connection *c, const struct reply *reply)
-{
-	switch (c->state) {
-	case CONNECTION_GREETING:
-		if (reply->code == 220)
-			say_hello(c, CONNECTION_EHLO);
-		else
-			lose_unready(c, reply, "it greeted us with");
-		break;
-	case CONNECTION_EHLO:
-	case CONNECTION_HELO:
-	case CONNECTION_EHLO_TLS:
-	case CONNECTION_EHLO_XCLIENT:
-		hello_reply(c, reply);
-		break;
-	case CONNECTION_STARTTLS:
-		starttls_reply(c, reply);
-		break;
-	case CONNECTION_XCLIENT:
-		if (reply->code == 220)
-			say_hello(c, CONNECTION_EHLO_XCLIENT);
-		else
-			backend_connection_lose(c, LOSS_UNFIT, NULL, "it refused XCLIENT");
-		break;
-	case CONNECTION_LOOKUP:
-	case CONNECTION_CONNECT:
-	case CONNECTION_HANDSHAKE:
-	case CONNECTION_READY:
-	case CONNECTION_BUSY:
-	case CONNECTION_QUIT:
-	case CONNECTION_CLOSED:
-		ENSURE(!"a state in which no reply is due");
-	}
+	serve_others(c->server, bond);
 }
 
 /* --- what the stream tells --- */
@@ -432,14 +243,7 @@ static void on_connected(void *context)
 		c->server->addresses[0] = good;
 		c->address = 0;
 	}
-	if (config_of(c)->client_info == CLIENT_INFO_PROXY_V2) {
-		static const struct endpoint nobody;
-		char header[PROXY_V2_WRITE_MAX];
-		size_t size = proxy_header_write(c->client ? &c->client->remote : &nobody,
-			c->client ? &c->client->local : &nobody, header);
-
-		stream_write(&c->stream, span_make(header, size));
-	}
+	backend_setup_introduce(c);
 	c->state = CONNECTION_GREETING;
 	c->due = 1;
 	stream_read(&c->stream, true);
@@ -447,9 +251,7 @@ static void on_connected(void *context)
 
 static void on_tls(void *context)
 {
-	struct backend_connection *c = context;
-
-	say_hello(c, CONNECTION_EHLO_TLS);
+	backend_setup_secured(context);
 }
 
 static void lose_to_garbage(struct backend_connection *c, const char *why)
@@ -460,9 +262,9 @@ static void lose_to_garbage(struct backend_connection *c, const char *why)
 		backend_connection_lose(c, LOSS_GARBAGE, NULL, why);
 }
 
-/* Whether we would speak next, if this reply is the last that is due. What then stands behind it was said before
- * we asked, and must not pass for an answer: put there to be taken for what TLS protects, or by a server that counts
- * otherwise than we. */
+/* Whether we would speak next, if this reply is the last that is due. What then stands behind it
+ * was said before we asked, and must not pass for an answer: put there to be taken for what TLS
+ * protects, or by a server that counts otherwise than we. */
 static bool our_turn(const struct backend_connection *c)
 {
 	if (c->due || c->state == CONNECTION_QUIT)
@@ -483,7 +285,7 @@ static void take_reply(struct backend_connection *c, bool bytes_follow)
 	else if (c->state == CONNECTION_BUSY)
 		backend_exchange_reply(c->job, reply);
 	else
-		setup_reply(c, reply);
+		backend_setup_reply(c, reply);
 }
 
 static void on_data(void *context, struct span bytes)
@@ -521,7 +323,7 @@ static void on_end(void *context, enum stream_end end, const char *detail)
 		return;
 	}
 	snprintf(why, sizeof(why), "%s: %s", backend_connection_waits_for(c), detail);
-	if (c->state == CONNECTION_HANDSHAKE && !tls_needed(c))
+	if (c->state == CONNECTION_HANDSHAKE && !backend_setup_needs_tls(c))
 		backend_connection_lose(c, LOSS_TLS, NULL, why);
 	else if (connection_making(c))
 		backend_connection_lose(c, LOSS_CONNECT, NULL, why);
@@ -558,7 +360,7 @@ static void on_timer(struct timer *timer)
 		backend_connection_quit(c);
 	else if (c->state == CONNECTION_QUIT)
 		backend_connection_drop(c);
-	else if (c->state == CONNECTION_HANDSHAKE && !tls_needed(c))
+	else if (c->state == CONNECTION_HANDSHAKE && !backend_setup_needs_tls(c))
 		backend_connection_lose(c, LOSS_TLS, NULL, why);
 	else if (connection_making(c))
 		backend_connection_lose(c, LOSS_CONNECT, NULL, why);

@@ -1,18 +1,22 @@
 /*
- * backend_connection: one connection to a server, from its address to QUIT, as client of SMTP or LMTP.
+ * backend_connection: one connection to a server, from its address to QUIT, as client of SMTP or
+ * LMTP.
  *
- *     LOOKUP -> CONNECT -> GREETING -> EHLO -+------------------------------------------+-> READY <-> BUSY
- *                 (PROXY v2    |        |    +-> STARTTLS -> HANDSHAKE -> EHLO_TLS ----->|    |         |
- *                  goes first) |        +-> HELO ----------------------------------------+    v         v
- *                              |             +-> XCLIENT -> EHLO_XCLIENT ----------------+   QUIT -> CLOSED
+ *     LOOKUP -> CONNECT -> GREETING -> EHLO -+------------------------------------------+-> READY
+ * <-> BUSY (PROXY v2    |        |    +-> STARTTLS -> HANDSHAKE -> EHLO_TLS ----->|    |         |
+ *                  goes first) |        +-> HELO ----------------------------------------+    v v
+ *                              |             +-> XCLIENT -> EHLO_XCLIENT ----------------+   QUIT
+ * -> CLOSED
  *                              +--> CLOSED (from any state)
  *
- * (XCLIENT stands behind EHLO or EHLO_TLS.) In each state `due` replies are awaited, and not one more: a byte that
- * nobody waits for ends the connection, for a server that is one reply ahead would soon seem to accept what it has not
- * seen. Up to READY one deadline counts for all (timeouts.backend_connect).
+ * (XCLIENT stands behind EHLO or EHLO_TLS.) In each state `due` replies are awaited, and not one
+ * more: a byte that nobody waits for ends the connection, for a server that is one reply ahead
+ * would soon seem to accept what it has not seen. Up to READY one deadline counts for all
+ * (timeouts.backend_connect).
  *
- * BUSY: `job` has the turn, and its exchange gets the replies. A job that ends leaves the connection READY but not
- * yet in the pool: it goes there from the loop, when all bytes of the last read were looked at.
+ * BUSY: `job` has the turn, and its exchange gets the replies. A job that ends leaves the
+ * connection READY but not yet in the pool: it goes there from the loop, when all bytes of the last
+ * read were looked at.
  */
 #ifndef PROXY_BACKEND_CONNECTION_H
 #define PROXY_BACKEND_CONNECTION_H
@@ -27,8 +31,9 @@ struct backend_pool;
 struct backend_server;
 
 enum {
-	/* For each reply but the last. RFC 5321 4.5.3.2 grants a server 5 minutes for MAIL and RCPT and 2 for DATA, and our
-	 * client waits for us just as long: the wait for a connection, connecting and this must stay below. */
+	/* For each reply but the last. RFC 5321 4.5.3.2 grants a server 5 minutes for MAIL and RCPT
+	 * and 2 for DATA, and our client waits for us just as long: the wait for a connection,
+	 * connecting and this must stay below. */
 	CONNECTION_REPLY_MS = 120 * 1000,
 	CONNECTION_BLOCK_MS = 180 * 1000, /* RFC 5321 4.5.3.2.5: until a block of data is taken */
 	CONNECTION_QUIT_MS = 2000         /* for 221; nothing depends on it */
@@ -52,10 +57,12 @@ enum backend_connection_state {
 };
 
 enum backend_loss_kind {
-	LOSS_CONNECT, /* no connection, or it broke or timed out before READY, or the server did not want it */
-	LOSS_TLS,     /* the handshake failed and plain text will do: the next connection goes without */
-	LOSS_UNFIT,   /* the server lacks what the configuration asks for */
-	LOSS_BROKEN,  /* EOF, reset */
+	LOSS_CONNECT, /* no connection, or it broke or timed out before READY, or the server did not
+			 want it */
+	LOSS_TLS,   /* the handshake failed and plain text will do: the next connection goes without
+		     */
+	LOSS_UNFIT, /* the server lacks what the configuration asks for */
+	LOSS_BROKEN, /* EOF, reset */
 	LOSS_TIMEOUT,
 	LOSS_CLOSING, /* 421 */
 	LOSS_GARBAGE
@@ -73,16 +80,18 @@ struct backend_connection {
 	uint32_t magic;
 	enum backend_connection_state state;
 	struct backend_server *server;
-	struct backend_pool *pool;   /* NULL: a probe */
-	struct backend_bond *bond;   /* the client whose name it carries; NULL: nobody's, or that session is over */
-	struct backend_job *job;     /* CONNECT to EHLO_XCLIENT: the one it is made for, may be NULL; BUSY: whose turn it is */
+	struct backend_pool *pool; /* NULL: a probe */
+	struct backend_bond *bond; /* the client whose name it carries; NULL: nobody's, or that
+				      session is over */
+	struct backend_job *job;   /* CONNECT to EHLO_XCLIENT: the one it is made for, may be NULL;
+				      BUSY: whose turn it is */
 	const struct client *client; /* borrowed until READY; whose name it will carry */
 	bool idle;                   /* READY and in the pool's list */
 	bool worn;                   /* not to be used again */
 	unsigned due;                /* replies that are to come */
 	unsigned uses;               /* transactions begun */
 	unsigned refusals;
-	unsigned address;            /* which of the server's */
+	unsigned address; /* which of the server's */
 	uint64_t opened_ms, deadline_ms, heard_ms;
 	struct backend_capabilities offers;
 	struct reply_parser parser;

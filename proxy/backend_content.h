@@ -1,6 +1,7 @@
 /*
- * backend_content: a message on its way to a server, from piece to piece, so that never more of it waits in
- * memory than the spool holds there anyway: a file goes on only when the kernel has taken what went before.
+ * backend_content: a message on its way to a server, from piece to piece, so that never more of it
+ * waits in memory than the spool holds there anyway: a file goes on only when the kernel has taken
+ * what went before.
  */
 #ifndef PROXY_BACKEND_CONTENT_H
 #define PROXY_BACKEND_CONTENT_H
@@ -10,7 +11,8 @@
 
 enum backend_content_status {
 	CONTENT_WAIT,  /* on_drain, then go on */
-	CONTENT_SENT,  /* all of it, end and all, was given to the stream (which may still keep a part) */
+	CONTENT_SENT,  /* all of it, end and all, was given to the stream (which may still keep a
+			  part) */
 	CONTENT_FAILED /* the spool can't be read */
 };
 
@@ -27,8 +29,8 @@ struct backend_content {
 
 enum backend_content_form { CONTENT_DATA, CONTENT_BDAT };
 
-void backend_content_begin(
-	struct backend_content *content, const struct message *message, enum backend_content_form form);
+void backend_content_begin(struct backend_content *content, const struct message *message,
+	enum backend_content_form form);
 
 /* Writes as much as can go. head: commands to go first, in the same write. */
 enum backend_content_status backend_content_send(

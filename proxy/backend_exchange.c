@@ -5,12 +5,14 @@
 #include "lib/base/fail.h"
 #include "proxy/backend_command.h"
 #include "proxy/backend_job.h"
+#include "proxy/backend_plan.h"
 #include "proxy/backend_server.h"
 #include "proxy/backend_trouble.h"
 
 enum {
-	REFUSED_LATE_MS = 24 * 3600 * 1000, /* a recipient refused when the message was handed over */
-	PUT_OFF_MS = 3600 * 1000            /* 4xx then: told once, when the client comes again */
+	REFUSED_LATE_MS =
+		24 * 3600 * 1000, /* a recipient refused when the message was handed over */
+	PUT_OFF_MS = 3600 * 1000  /* 4xx then: told once, when the client comes again */
 };
 
 static void send_turns(struct backend_job *job);
@@ -26,93 +28,6 @@ static struct recipient *first_recipient(const struct backend_job *job)
 			  : job->delivery->envelope->recipients;
 }
 
-/* --- plan and position --- */
-
-static bool bdat_usable(const struct backend_job *job)
-{
-	return can(job, CAN_CHUNKING) && can(job, CAN_ENHANCED_CODES) && can(job, CAN_PIPELINING) &&
-		!job->server->no_bdat;
-}
-
-static enum backend_plan choose_plan(const struct backend_job *job)
-{
-	const struct backend_connection *c = job->connection;
-	const struct message *message;
-	uint64_t heard_ago_ms = loop_now_ms(job->set->loop) - c->heard_ms;
-
-	if (job->check)
-		return PLAN_CHECK;
-	if (job->delivery->envelope->n_recipients > 1)
-		return bdat_usable(job) ? PLAN_BDAT_LATER : PLAN_DATA_LATER;
-	if (!can(job, CAN_PIPELINING))
-		return PLAN_DATA_LATER;
-	message = job->delivery->message;
-	if (bdat_usable(job) && heard_ago_ms < EXCHANGE_FRESH_MS && message->spool.fd < 0 &&
-		message_size(message) <= EXCHANGE_AT_ONCE_MAX)
-		return PLAN_BDAT_AT_ONCE;
-	return PLAN_DATA_AT_ONCE;
-}
-
-static bool by_bdat(const struct backend_exchange *x)
-{
-	return x->plan == PLAN_BDAT_AT_ONCE || x->plan == PLAN_BDAT_LATER;
-}
-
-static bool at_once(const struct backend_exchange *x)
-{
-	return x->plan == PLAN_BDAT_AT_ONCE || x->plan == PLAN_DATA_AT_ONCE;
-}
-
-/* The first turn at or behind this one in which the server has something to be told. */
-static enum backend_turn first_turn(const struct backend_job *job, enum backend_turn turn)
-{
-	unsigned offered = job->connection->offers.xforward;
-
-	if (job->backend->config->client_info != CLIENT_INFO_XFORWARD)
-		return TURN_MAIL;
-	if (turn == TURN_XFORWARD_CONNECTION && !(offered & XFORWARD_CONNECTION))
-		turn = TURN_XFORWARD_SESSION;
-	if (turn == TURN_XFORWARD_SESSION && !(offered & XFORWARD_SESSION))
-		turn = TURN_MAIL;
-	return turn;
-}
-
-static void step_over(const struct backend_job *job, struct backend_position *at)
-{
-	const struct backend_exchange *x = &job->exchange;
-
-	switch (at->turn) {
-	case TURN_XFORWARD_CONNECTION:
-		at->turn = first_turn(job, TURN_XFORWARD_SESSION);
-		break;
-	case TURN_XFORWARD_SESSION:
-		at->turn = TURN_MAIL;
-		break;
-	case TURN_MAIL:
-		at->turn = TURN_RCPT;
-		break;
-	case TURN_RCPT:
-		/* Behind a check's one recipient nothing of the caller's is looked at: it may be answered already. */
-		if (x->plan == PLAN_CHECK) {
-			at->turn = TURN_RSET;
-		} else if (at->recipient->next) {
-			at->recipient = at->recipient->next;
-		} else {
-			at->recipient = job->delivery->envelope->recipients;
-			at->turn = by_bdat(x) ? TURN_CONTENT : TURN_DATA;
-		}
-		break;
-	case TURN_DATA:
-		at->turn = TURN_CONTENT;
-		break;
-	case TURN_CONTENT:
-	case TURN_RSET:
-	case TURN_OVER:
-		at->turn = TURN_OVER;
-		break;
-	}
-}
-
 /* --- sending --- */
 
 /* Whether the next command may go before the replies that are due. */
@@ -126,7 +41,7 @@ static bool may_send(const struct backend_job *job, unsigned unsent)
 	if (!can(job, CAN_PIPELINING) && job->connection->due + unsent > 0)
 		return false;
 	if (x->next.turn == TURN_DATA)
-		return at_once(x) || all_in;
+		return backend_plan_at_once(x->plan) || all_in;
 	if (x->next.turn == TURN_CONTENT)
 		return x->plan == PLAN_BDAT_AT_ONCE || (x->due.turn == TURN_CONTENT && all_in);
 	return true;
@@ -170,7 +85,7 @@ static uint64_t reply_timeout_ms(const struct backend_job *job)
 	const struct backend_exchange *x = &job->exchange;
 
 	return x->end_went_out && x->due.turn == TURN_CONTENT ? job->delivery->timeout_ms
-							     : CONNECTION_REPLY_MS;
+							      : CONNECTION_REPLY_MS;
 }
 
 /* As much of the message as can go, behind the commands that wait in the buffer. */
@@ -189,7 +104,8 @@ static void send_content(struct backend_job *job)
 		backend_job_free(job);
 		return;
 	}
-	x->end_went_out = status == CONTENT_SENT && stream_pending(&c->stream) == 0 && !c->stream.failure;
+	x->end_went_out =
+		status == CONTENT_SENT && stream_pending(&c->stream) == 0 && !c->stream.failure;
 	backend_connection_expect(
 		c, 0, x->end_went_out ? reply_timeout_ms(job) : CONNECTION_BLOCK_MS);
 }
@@ -200,9 +116,10 @@ static void begin_content(struct backend_job *job, unsigned unsent)
 	const struct message *message = job->delivery->message;
 	unsigned finals = x->lmtp ? x->n_recipients : 1;
 
-	if (by_bdat(x))
+	if (backend_plan_by_bdat(x->plan))
 		backend_command_bdat(&job->set->commands, message_size(message));
-	backend_content_begin(&x->content, message, by_bdat(x) ? CONTENT_BDAT : CONTENT_DATA);
+	backend_content_begin(
+		&x->content, message, backend_plan_by_bdat(x->plan) ? CONTENT_BDAT : CONTENT_DATA);
 	x->next.turn = TURN_OVER;
 	job->connection->due += unsent + finals;
 	send_content(job);
@@ -220,7 +137,7 @@ static void send_turns(struct backend_job *job)
 			return;
 		}
 		write_command(job, commands);
-		step_over(job, &x->next);
+		backend_plan_step(job, &x->next);
 		unsent++;
 		if (commands->len >= EXCHANGE_WRITE_BYTES) {
 			backend_connection_send(job->connection, unsent);
@@ -250,8 +167,9 @@ void backend_exchange_begin(struct backend_job *job)
 		backend_job_over(job);
 		return;
 	}
-	x->plan = choose_plan(job);
-	x->next.turn = first_turn(job, TURN_XFORWARD_CONNECTION);
+	x->plan = backend_plan_choose(job);
+	x->next.turn = backend_job_client(job) ? backend_plan_first(job, TURN_XFORWARD_CONNECTION)
+					       : TURN_MAIL;
 	x->next.recipient = first_recipient(job);
 	x->due = x->next;
 	send_turns(job);
@@ -306,7 +224,8 @@ static void remember_refusal(
 		reply->code >= 500 ? RCPT_REFUSED : RCPT_PUT_OFF, &clean);
 }
 
-/* All were refused, so the client has its answer: there is nothing to tell it next time. */
+/* All were refused, so the client has its answer, and next time the server is asked again (it may
+ * have been the cache that let them in). */
 static void forget_refusals(struct backend_job *job)
 {
 	for (struct recipient *r = first_recipient(job); r; r = r->next)
@@ -318,7 +237,7 @@ static void answer_refused(struct backend_job *job)
 	struct backend_exchange *x = &job->exchange;
 	bool some = !x->refused && x->accepted;
 
-	if (!x->refused && !some && x->n_recipients > 1)
+	if (!x->refused && !some)
 		forget_refusals(job);
 	backend_job_answer(job, some ? backend_trouble_reply(TROUBLE_SOME_REFUSED) : NULL);
 }
@@ -335,7 +254,7 @@ static void proceed(struct backend_job *job)
 	} else if (c->due) {
 		backend_connection_expect(c, 0, reply_timeout_ms(job));
 	} else if (job->delivery &&
-		(x->refused || (recipients_over && x->accepted < x->n_recipients))) {
+		   (x->refused || (recipients_over && x->accepted < x->n_recipients))) {
 		answer_refused(job);
 		undo(job);
 	} else if (x->plan == PLAN_CHECK && x->refused && x->next.turn == TURN_RCPT) {
@@ -372,7 +291,7 @@ static void mail_reply(struct backend_job *job, const struct reply *reply)
 		x->mail_accepted = true;
 	else if (job->check || job->delivery)
 		refuse(job, reply);
-	step_over(job, &x->due);
+	backend_plan_step(job, &x->due);
 	proceed(job);
 }
 
@@ -405,13 +324,14 @@ static void rcpt_reply(struct backend_job *job, const struct reply *reply)
 	struct backend_exchange *x = &job->exchange;
 
 	if (x->refused || (!job->check && !job->delivery)) {
-		/* MAIL was refused, or nobody asks any more: whatever it says now does not count. */
+		/* MAIL was refused, or nobody asks any more: whatever it says now does not count.
+		 */
 	} else if (job->check) {
 		answer_check(job, reply);
 	} else {
 		delivery_rcpt_reply(job, x->due.recipient, reply);
 	}
-	step_over(job, &x->due);
+	backend_plan_step(job, &x->due);
 	proceed(job);
 }
 
@@ -426,7 +346,7 @@ bool backend_exchange_ends(const struct backend_job *job)
 	const struct backend_exchange *x = &job->exchange;
 
 	return x->due.turn == TURN_RSET ||
-		(x->due.turn == TURN_CONTENT && x->end_went_out && envelope_stands(x));
+	       (x->due.turn == TURN_CONTENT && x->end_went_out && envelope_stands(x));
 }
 
 static void data_reply(struct backend_job *job, const struct reply *reply)
@@ -434,7 +354,8 @@ static void data_reply(struct backend_job *job, const struct reply *reply)
 	struct backend_exchange *x = &job->exchange;
 
 	if (reply->code == 354 && !envelope_stands(x)) {
-		/* RFC 2920 3.1 has a lone dot sent now; cutting it off leaves no room for a message without recipients. */
+		/* RFC 2920 3.1 has a lone dot sent now; cutting it off leaves no room for a message
+		 * without recipients. */
 		answer_and_drop(job, NULL);
 		return;
 	}
@@ -444,14 +365,14 @@ static void data_reply(struct backend_job *job, const struct reply *reply)
 	}
 	if (reply->code != 354 && envelope_stands(x))
 		refuse(job, reply);
-	step_over(job, &x->due);
+	backend_plan_step(job, &x->due);
 	proceed(job);
 }
 
 /* See the header: an answer to RCPT must not pass for one to BDAT. */
 static bool counts_as_taken(struct backend_job *job, const struct reply *reply)
 {
-	if (!by_bdat(&job->exchange) || reply->code >= 300)
+	if (!backend_plan_by_bdat(job->exchange.plan) || reply->code >= 300)
 		return true;
 	if (reply->enhanced[0] && memcmp(reply->enhanced, "2.1.", 4) != 0)
 		return true;
@@ -470,15 +391,15 @@ static void early_reply(struct backend_job *job, const struct reply *reply)
 	answer_and_drop(job, NULL);
 }
 
-/* LMTP (RFC 2033 4.2): each recipient has a reply of its own, ours speaks for all. When the server took the message for some
- * only, the client must come again, or the others lose it: those that have it then get it twice, and those refused for
- * good are told so at RCPT. */
+/* LMTP (RFC 2033 4.2): each recipient has a reply of its own, ours speaks for all. When the server
+ * took the message for some only, the client must come again, or the others lose it: those that
+ * have it then get it twice, and those refused for good are told so at RCPT. */
 static void lmtp_reply(struct backend_job *job, const struct reply *reply)
 {
 	struct backend_exchange *x = &job->exchange;
-	unsigned *count = reply->code < 300 ? &x->final_2xx
-		: reply->code < 500         ? &x->final_4xx
-					    : &x->final_5xx;
+	unsigned *count = reply->code < 300   ? &x->final_2xx
+			  : reply->code < 500 ? &x->final_4xx
+					      : &x->final_5xx;
 	bool first = x->final_2xx + x->final_4xx + x->final_5xx == 0;
 
 	/* Kept is the first word, but a 4xx before a 5xx, and either before a 2xx. */
@@ -509,7 +430,8 @@ static void content_reply(struct backend_job *job, const struct reply *reply)
 	struct backend_connection *c = job->connection;
 
 	if (!envelope_stands(x) && reply->code >= 400) {
-		/* BDAT behind a refused envelope. Its content went out whole, or follows before our RSET. */
+		/* BDAT behind a refused envelope. Its content went out whole, or follows before our
+		 * RSET. */
 		x->end_went_out = false;
 		proceed(job);
 	} else if (!envelope_stands(x)) {
@@ -557,7 +479,7 @@ void backend_exchange_reply(struct backend_job *job, const struct reply *reply)
 	case TURN_XFORWARD_CONNECTION:
 	case TURN_XFORWARD_SESSION:
 		/* A server that won't hear who the client is may still take the mail. */
-		step_over(job, &x->due);
+		backend_plan_step(job, &x->due);
 		proceed(job);
 		break;
 	case TURN_MAIL:

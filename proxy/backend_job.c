@@ -14,8 +14,8 @@ static void on_deadline(struct timer *timer);
 
 /* --- birth and death --- */
 
-struct backend_job *backend_job_new(
-	struct backends *set, const char *backend, const struct client *client, struct backend_bond **bond)
+struct backend_job *backend_job_new(struct backends *set, const char *backend,
+	const struct client *client, struct backend_bond **bond)
 {
 	struct backend_job *job = set->spare;
 	enum client_info info;
@@ -89,8 +89,8 @@ void backend_job_keep_reply(struct backend_job *job, const struct reply *reply)
 	struct backends *set = job->set;
 	struct reply *kept = job->check ? &job->check->reply : &job->delivery->reply;
 	char *memory = job->check ? job->check->text_memory : job->delivery->text_memory;
-	size_t room = job->check ? sizeof(job->check->text_memory)
-				 : sizeof(job->delivery->text_memory);
+	size_t room =
+		job->check ? sizeof(job->check->text_memory) : sizeof(job->delivery->text_memory);
 	struct span text;
 
 	buffer_clear(&set->clean);
@@ -155,19 +155,22 @@ void backend_job_answer_delivery(
 
 void backend_job_answer(struct backend_job *job, const struct reply *reply)
 {
-	const struct reply *said = reply ? reply
-		: job->check                ? &job->check->reply
-					    : &job->delivery->reply;
+	const struct reply *said = reply        ? reply
+				   : job->check ? &job->check->reply
+						: &job->delivery->reply;
 	unsigned class = said->code / 100;
 
 	if (job->check)
 		backend_job_answer_check(job,
-			class == 2 ? CHECK_WELCOME : class == 5 ? CHECK_REFUSED : CHECK_DEFERRED, reply);
+			class == 2   ? CHECK_WELCOME
+			: class == 5 ? CHECK_REFUSED
+				     : CHECK_DEFERRED,
+			reply);
 	else
 		backend_job_answer_delivery(job,
-			class == 2             ? DELIVERY_ACCEPTED
-				: class == 5 ? DELIVERY_REFUSED
-					     : DELIVERY_DEFERRED,
+			class == 2   ? DELIVERY_ACCEPTED
+			: class == 5 ? DELIVERY_REFUSED
+				     : DELIVERY_DEFERRED,
 			reply);
 }
 
@@ -195,6 +198,7 @@ static bool seek_bond(struct backend_job *job)
 		return false;
 	}
 	job->server = c->server;
+	job->pool = c->pool;
 	backend_pool_take_idle(c->pool, c);
 	backend_job_run(job, c);
 	return true;
@@ -215,7 +219,8 @@ void backend_job_seek(struct backend_job *job)
 	if (job->server != server)
 		job->wait_until_ms = 0;
 	job->server = server;
-	backend_pool_ask(job->check && !job->bond ? &server->checks : &server->mail, job, false);
+	job->pool = job->check && !job->bond ? &server->checks : &server->mail;
+	backend_pool_ask(job->pool, job, false);
 }
 
 void backend_job_wait(struct backend_job *job, uint64_t timeout_ms)
@@ -241,8 +246,7 @@ static void leave_queue(struct backend_job *job)
 	if (job->waits_in)
 		backend_bond_forget(job->waits_in, job);
 	else
-		backend_pool_forget(job->check && !job->bond ? &job->server->checks : &job->server->mail,
-			job);
+		backend_pool_forget(job->pool, job);
 	backend_job_waited(job);
 }
 
@@ -313,7 +317,8 @@ static bool answer_what_stands(struct backend_job *job, const char *why)
 	if (x->end_went_out) {
 		log_event(job->set->log, LOG_WARNING, "delivery_in_doubt", backend_job_sid(job),
 			"%s behind the end of the message: %s", job->server->config->address, why);
-		backend_job_answer_delivery(job, DELIVERY_IN_DOUBT, backend_trouble_reply(TROUBLE_IN_DOUBT));
+		backend_job_answer_delivery(
+			job, DELIVERY_IN_DOUBT, backend_trouble_reply(TROUBLE_IN_DOUBT));
 		return true;
 	}
 	return false;
@@ -323,10 +328,10 @@ static bool answer_what_stands(struct backend_job *job, const char *why)
 static void seek_elsewhere(struct backend_job *job, const struct backend_loss *loss)
 {
 	bool crowded = loss->kind == LOSS_CONNECT &&
-		loop_now_ms(job->set->loop) < job->server->crowded_until_ms;
+		       loop_now_ms(job->set->loop) < job->server->crowded_until_ms;
 
-	if (!crowded && job->server->index < 64)
-		job->tried |= UINT64_C(1) << job->server->index;
+	if (!crowded)
+		job->tried |= SERVER_BIT(job->server->index);
 	job->failure = *meaning(loss);
 	if (loss->kind == LOSS_CLOSING && loss->reply) {
 		backend_job_keep_reply(job, loss->reply);
@@ -347,10 +352,9 @@ void backend_job_lost(struct backend_job *job, const struct backend_loss *loss)
 	} else if (running && answer_what_stands(job, loss->why)) {
 		backend_job_free(job);
 	} else if (loss->kind == LOSS_TLS ||
-		(running && may_be_stale && loss->reused && !job->replaced)) {
+		   (running && may_be_stale && loss->reused && !job->replaced)) {
 		job->replaced = running || job->replaced;
-		backend_pool_ask(
-			job->check && !job->bond ? &job->server->checks : &job->server->mail, job, true);
+		backend_pool_ask(job->pool, job, true);
 	} else if (!running || loss->kind == LOSS_CLOSING) {
 		seek_elsewhere(job, loss);
 	} else {
@@ -388,7 +392,8 @@ void backend_job_cancel(struct backend_job *job)
 		job->connection = NULL;
 		break;
 	case JOB_RUNNING:
-		/* A check that has said all its lines ends by itself, and the cache has its answer. */
+		/* A check that has said all its lines ends by itself, and the cache has its answer.
+		 */
 		if (job->exchange.next.turn == TURN_OVER && job->exchange.plan == PLAN_CHECK) {
 			job->state = JOB_FINISHING;
 			return;
@@ -406,7 +411,8 @@ void backend_job_abandon(struct backend_job *job)
 	struct backend_connection *c = job->connection;
 
 	if (job->delivery && job->state == JOB_RUNNING && job->exchange.end_went_out) {
-		backend_job_answer_delivery(job, DELIVERY_IN_DOUBT, backend_trouble_reply(TROUBLE_IN_DOUBT));
+		backend_job_answer_delivery(
+			job, DELIVERY_IN_DOUBT, backend_trouble_reply(TROUBLE_IN_DOUBT));
 	} else if (job->check || job->delivery) {
 		backend_job_cancel(job);
 		return;

@@ -1,5 +1,6 @@
 /*
- * backend_job: a check or a delivery on its way to a connection, and what is tried next when that fails.
+ * backend_job: a check or a delivery on its way to a connection, and what is tried next when that
+ * fails.
  *
  *     SEEKING --pool has one--> RUNNING --answered--> FINISHING --turns are over--> (free)
  *        |  ^                    |  |
@@ -7,8 +8,9 @@
  *     WAITING (in a pool's or a bond's queue)
  *     CONNECTING (a connection is being made for it)
  *
- * The caller's question is answered once (backend_job_answer_...), from then on `check` or `delivery` is NULL: what is
- * left (the reply to RSET) is between us and the server. All that a job borrows from the caller ends there too.
+ * The caller's question is answered once (backend_job_answer_...), from then on `check` or
+ * `delivery` is NULL: what is left (the reply to RSET) is between us and the server. All that a job
+ * borrows from the caller ends there too.
  */
 #ifndef PROXY_BACKEND_JOB_H
 #define PROXY_BACKEND_JOB_H
@@ -24,23 +26,26 @@ struct backend_job {
 	enum backend_job_state state;
 	struct backends *set;
 	struct backend *backend;
-	struct backend_server *server;         /* the one waited for or asked, or that failed last; NULL at first */
+	struct backend_server
+		*server; /* the one waited for or asked, or that failed last; NULL at first */
+	struct backend_pool *pool;             /* of that server: for mail or for checks */
 	struct backend_connection *connection; /* CONNECTING, RUNNING, FINISHING */
-	struct check *check;                   /* the caller's question, one of the two, until it is answered */
+	struct check *check; /* the caller's question, one of the two, until it is answered */
 	struct delivery *delivery;
-	struct backend_bond *bond;             /* NULL: connections are shared */
-	struct backend_bond *waits_in;         /* WAITING in this bond's queue; NULL: in its server's pool */
-	struct backend_job *next, *prev;       /* of all jobs */
+	struct backend_bond *bond; /* NULL: connections are shared */
+	struct backend_bond
+		*waits_in; /* WAITING in this bond's queue; NULL: in its server's pool */
+	struct backend_job *next, *prev; /* of all jobs */
 	struct backend_job *queue_next;
-	struct timer deadline;                 /* of waiting */
-	uint64_t tried;                        /* servers that failed, bits by index */
-	bool replaced;                         /* a stale connection was replaced: that happens once */
-	struct reply failure;                  /* what the last failure means for the client, text a literal; code 0: the server's own
-						  word was kept */
+	struct timer deadline; /* of waiting */
+	uint64_t tried;        /* servers that failed, bits by index */
+	bool replaced;         /* a stale connection was replaced: that happens once */
+	struct reply failure; /* what the last failure means for the client, text a literal; code 0:
+				 the server's own word was kept */
 	unsigned attempts;
-	uint64_t key;                          /* of a check, in the recipient cache */
+	uint64_t key; /* of a check, in the recipient cache */
 	uint64_t started_ms, sent_ms;
-	uint64_t wait_until_ms;                /* at this server; 0: did not wait yet */
+	uint64_t wait_until_ms; /* at this server; 0: did not wait yet */
 	struct backend_exchange exchange;
 };
 
@@ -64,7 +69,8 @@ void backend_job_lost(struct backend_job *job, const struct backend_loss *loss);
 /* The exchange is over; the connection goes on without the job. */
 void backend_job_over(struct backend_job *job);
 
-/* Takes the server's reply, made harmless, into the caller's answer (421 becomes 451: our own session goes on). */
+/* Takes the server's reply, made harmless, into the caller's answer (421 becomes 451: our own
+ * session goes on). */
 void backend_job_keep_reply(struct backend_job *job, const struct reply *reply);
 
 /* The caller is answered; reply NULL: with what was kept. */

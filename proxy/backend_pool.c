@@ -25,7 +25,7 @@ static bool has_place(const struct backend_pool *pool)
 	if (pool->open >= pool->limit)
 		return false;
 	return loop_now_ms(set_of(pool)->loop) >= server->crowded_until_ms ||
-		backend_server_connections(server) < server->crowd;
+	       backend_server_connections(server) < server->crowd;
 }
 
 /* --- the idle list --- */
@@ -116,7 +116,7 @@ void backend_pool_ask(struct backend_pool *pool, struct backend_job *job, bool f
 
 void backend_pool_serve(struct backend_pool *pool)
 {
-	while (pool->first) {
+	while (pool->first && set_of(pool)->state != BACKENDS_CLOSING) {
 		if (!bonded(pool) && pool->newest) {
 			run_idle(pool, first_in_line(pool));
 			continue;
@@ -140,8 +140,8 @@ static bool worn(const struct backend_pool *pool, const struct backend_connectio
 	const struct backends *set = set_of(pool);
 
 	return c->worn || c->uses >= pool->max_uses || c->refusals >= POOL_REFUSALS ||
-		set->state != BACKENDS_SERVING || (bonded(pool) && !c->bond) ||
-		loop_now_ms(set->loop) - c->opened_ms >= POOL_LIFETIME_MS;
+	       set->state != BACKENDS_SERVING || (bonded(pool) && !c->bond) ||
+	       loop_now_ms(set->loop) - c->opened_ms >= POOL_LIFETIME_MS;
 }
 
 void backend_pool_put(struct backend_pool *pool, struct backend_connection *c)

@@ -1,11 +1,11 @@
 /*
- * backend_pool: the connections of one kind (for mail, for recipient checks) to one server, up to a limit, and the
- * jobs that wait for one, first come first served. The connection used last is used first, so that as few as the load needs
- * are kept and the rest grow old and leave.
+ * backend_pool: the connections of one kind (for mail, for recipient checks) to one server, up to a
+ * limit, and the jobs that wait for one, first come first served. The connection used last is used
+ * first, so that as few as the load needs are kept and the rest grow old and leave.
  *
- * Connections that belong to one client (client_info proxy_v2, xclient) count here too. An idle one is only of use
- * to its own bond, so it makes room when others wait: a client that takes minutes over its message holds no connection
- * that another needs.
+ * Connections that belong to one client (client_info proxy_v2, xclient) count here too. An idle one
+ * is only of use to its own bond, so it makes room when others wait: a client that takes minutes
+ * over its message holds no connection that another needs.
  */
 #ifndef PROXY_BACKEND_POOL_H
 #define PROXY_BACKEND_POOL_H
@@ -18,26 +18,27 @@ struct backend_job;
 struct backend_server;
 
 enum {
-	POOL_IDLE_MS = 20 * 1000,         /* below the idle timeouts of common servers (Postfix 300 s, Exim 300 s, Exchange 60 s) */
+	POOL_IDLE_MS = 20 * 1000, /* below the idle timeouts of common servers (Postfix 300 s, Exim
+				     300 s, Exchange 60 s) */
 	POOL_LIFETIME_MS = 5 * 60 * 1000, /* so that a server's changed address or name is seen */
 	POOL_MAIL_USES = 100,
 	POOL_CHECK_USES = 50,
-	POOL_REFUSALS = 8,                /* servers slow down or cut after about 10 errors in a session */
-	POOL_CHECKS = 4                   /* connections for checks to each server, over all workers */
+	POOL_REFUSALS = 8, /* servers slow down or cut after about 10 errors in a session */
+	POOL_CHECKS = 4    /* connections for checks to each server, over all workers */
 };
 
 struct backend_pool {
 	struct backend_server *server;
 	unsigned limit; /* this worker's share */
 	unsigned max_uses;
-	unsigned open;  /* connections, also those that connect or say QUIT */
+	unsigned open; /* connections, also those that connect or say QUIT */
 	unsigned n_idle, n_waiting;
 	struct backend_connection *newest, *oldest; /* idle ones */
 	struct backend_job *first, *last;           /* waiting */
 };
 
-/* Gives the job a connection, now or when one is free; a job that waits in vain is ended by its own deadline.
- * fresh: not one that was used before. */
+/* Gives the job a connection, now or when one is free; a job that waits in vain is ended by its own
+ * deadline. fresh: not one that was used before. */
 void backend_pool_ask(struct backend_pool *pool, struct backend_job *job, bool fresh);
 
 /* The job no longer waits. */

@@ -42,8 +42,9 @@ void backend_server_init(struct backend_server *server, struct backend *backend,
 	server->mail = (struct backend_pool){.server = server,
 		.limit = share(backend->config->connections, workers),
 		.max_uses = POOL_MAIL_USES};
-	server->checks = (struct backend_pool){
-		.server = server, .limit = share(POOL_CHECKS, workers), .max_uses = POOL_CHECK_USES};
+	server->checks = (struct backend_pool){.server = server,
+		.limit = share(POOL_CHECKS, workers),
+		.max_uses = POOL_CHECK_USES};
 	if (server->config->endpoint.ip.family != IP_NONE) {
 		server->addresses[0] = server->config->endpoint;
 		server->n_addresses = 1;
@@ -67,7 +68,7 @@ struct backend_server *backend_server_choose(struct backend *backend, uint64_t t
 	for (size_t i = 0; i < backend->n_servers; i++) {
 		struct backend_server *server = &backend->servers[i];
 
-		if (server->health == SERVER_DOWN || (i < 64 && tried & UINT64_C(1) << i))
+		if (server->health == SERVER_DOWN || tried & SERVER_BIT(i))
 			continue;
 		if (backend->config->balance == BALANCE_FIRST)
 			return server;
@@ -95,7 +96,8 @@ static void set_health(struct backend_server *server, enum backend_health health
 	server->since_ms = now_ms(server);
 }
 
-void backend_server_reached(struct backend_server *server, const struct backend_capabilities *offers)
+void backend_server_reached(
+	struct backend_server *server, const struct backend_capabilities *offers)
 {
 	server->offers = *offers;
 	server->known = true;
@@ -214,13 +216,14 @@ bool backend_server_resolve(struct backend_server *server)
 	static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	bool literal = server->config->unix_path || server->config->endpoint.ip.family != IP_NONE;
 	bool kept = server->n_addresses &&
-		now_ms(server) - server->looked_up_ms < SERVER_LOOKUP_KEPT_MS;
+		    now_ms(server) - server->looked_up_ms < SERVER_LOOKUP_KEPT_MS;
 
 	if (literal || kept)
 		return true;
 	if (server->looking)
 		return false;
-	/* A failure to begin (no memory for a thread's request) leaves the connection to its deadline. */
+	/* A failure to begin (no memory for a thread's request) leaves the connection to its
+	 * deadline. */
 	if (uv_getaddrinfo(&set_of(server)->loop->uv, &server->lookup, on_lookup,
 		    server->config->host, NULL, &hints) == 0) {
 		server->looking = true;

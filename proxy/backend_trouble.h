@@ -1,4 +1,5 @@
-/* backend_trouble: what a client is told when it is not the server's own word: never more than it needs. */
+/* backend_trouble: what a client is told when it is not the server's own word: never more than it
+ * needs. */
 #ifndef PROXY_BACKEND_TROUBLE_H
 #define PROXY_BACKEND_TROUBLE_H
 

@@ -1,9 +1,10 @@
 /*
- * child: the process side of a worker: `postern worker`, started by the supervisor only. What it gets
- * over its socket (protocol.h) it turns into calls of worker.h; it opens no file and runs no program.
+ * child: the process side of a worker: `postern worker`, started by the supervisor only. What it
+ * gets over its socket (protocol.h) it turns into calls of worker.h; it opens no file and runs no
+ * program.
  *
- *     AWAITING --START--> SERVING --DRAIN, SIGTERM, supervisor gone--> LEAVING --last session gone--> (exit)
- *        |                                                                |
+ *     AWAITING --START--> SERVING --DRAIN, SIGTERM, supervisor gone--> LEAVING --last session
+ * gone--> (exit) |                                                                |
  *        +--supervisor gone--> (exit)                      (out of time: exit all the same)
  */
 #ifndef PROXY_CHILD_H

@@ -25,6 +25,7 @@ static bool take_name(struct session *s, struct span name)
 	if (!span_equal(s->client.helo, name))
 		s->client.helo = session_keep(s, name);
 	s->helo_given = true;
+	session_set_state(s, SESSION_COMMAND); /* from now on timeouts.command counts */
 	return true;
 }
 

@@ -27,9 +27,11 @@ enum step cmd_quit(struct session *s, struct span argument)
 {
 	if (argument.len)
 		return session_say(s, 501, "5.5.4", "No argument is allowed here");
-	session_bye(s, 221, "2.0.0", "Goodbye");
 	/* Who said QUIT reads to the end: nothing to discard. TLS has a farewell of its own. */
-	return s->client.tls ? STEP_NEXT : STEP_CLOSED;
+	if (s->client.tls)
+		return session_bye(s, 221, "2.0.0", "Goodbye");
+	session_say(s, 221, "2.0.0", "Goodbye");
+	return STEP_CLOSED;
 }
 
 /* RFC 5321 3.5.3: a server that will not say may answer 252. */

@@ -78,7 +78,10 @@ static enum step welcome(struct session *s, struct recipient *recipient)
 
 static void check_done(struct check *check)
 {
-	session_run(check->context);
+	struct session *s = check->context;
+
+	s->transaction->asking = false;
+	session_run(s);
 }
 
 /* The backend has spoken. */
@@ -132,14 +135,14 @@ enum step cmd_rcpt(struct session *s, struct span argument)
 	};
 	if (check_start(s->worker->backends, &t->check))
 		return checked(s);
-	t->check.outcome = CHECK_PENDING;
+	t->asking = true;
 	session_set_state(s, SESSION_CHECK);
 	return STEP_NEXT;
 }
 
 enum step step_check(struct session *s)
 {
-	if (s->transaction->check.outcome == CHECK_PENDING)
+	if (s->transaction->asking)
 		return STEP_WAIT;
 	session_set_state(s, SESSION_COMMAND);
 	return checked(s);

@@ -26,7 +26,10 @@ enum step commit_refuse(struct session *s, const struct reply *reply)
 
 static void delivery_done(struct delivery *delivery)
 {
-	session_run(delivery->context);
+	struct session *s = delivery->context;
+
+	s->transaction->asking = false;
+	session_run(s);
 }
 
 enum step commit_start(struct session *s)
@@ -51,6 +54,7 @@ enum step commit_start(struct session *s)
 		.context = s,
 	};
 	session_set_state(s, SESSION_COMMIT);
+	t->asking = true;
 	delivery_start(s->worker->backends, &t->delivery);
 	return STEP_NEXT;
 }
@@ -60,10 +64,10 @@ enum step step_commit(struct session *s)
 	struct transaction *t = s->transaction;
 	struct reply reply = t->delivery.reply;
 
+	if (t->asking)
+		return STEP_WAIT;
 	t->client_gone = s->peer != PEER_THERE;
 	switch (t->delivery.outcome) {
-	case DELIVERY_PENDING:
-		return STEP_WAIT;
 	case DELIVERY_ACCEPTED:
 		s->junk = s->errors = 0;
 		return conclude(s, "accept", &reply);
@@ -73,6 +77,7 @@ enum step step_commit(struct session *s)
 	case DELIVERY_IN_DOUBT:
 		return conclude(s, "in_doubt", &reply);
 	case DELIVERY_CANCELLED:
+	case DELIVERY_PENDING:
 		break;
 	}
 	reply = REPLY(451, "4.3.2", "Going down, try again");

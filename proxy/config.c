@@ -35,7 +35,7 @@ struct config *config_parse(
 bool config_admin_only(const struct bundle *bundle, struct arena *arena, struct admin_config *admin,
 	const char **state, struct err *err)
 {
-	struct buffer report = BUFFER_INIT(VALUE_TEXT_MAX);
+	struct buffer report = BUFFER_INIT(0); /* nobody reads it */
 	struct reader_result result = config_read(bundle, &report, NULL);
 	const struct config *config = result.config;
 	bool ok = !result.admin_bad;

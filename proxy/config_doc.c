@@ -8,7 +8,9 @@ enum { COLUMN = 30 };
 /* The sentences behind the help: default, range, what a reload does. */
 static void put_facts(struct text *t, const struct option *o)
 {
-	if (o->kind != &kind_block && o->name[0]) {
+	if (o->flags & OPTION_REQUIRED) {
+		text_put(t, "    It is required.\n");
+	} else if (o->kind != &kind_block && o->name[0]) {
 		text_put(t, "    Default: ");
 		text_default(t, o);
 		if (o->kind->limit) {

@@ -1,7 +1,7 @@
 /*
- * folders: what the supervisor opens on disk before it starts anyone: the state folder (locked, so that
- * two instances never share one), the folder for spooled messages, the control socket, the log file.
- * The children get descriptors and open nothing themselves.
+ * folders: what the supervisor opens on disk before it starts anyone: the state folder (locked, so
+ * that two instances never share one), the folder for spooled messages, the control socket, the log
+ * file. The children get descriptors and open nothing themselves.
  */
 #ifndef PROXY_FOLDERS_H
 #define PROXY_FOLDERS_H
@@ -15,10 +15,10 @@
 #include "proxy/privileges.h"
 
 struct folders {
-	int state;   /* owned; holds the lock */
-	int spool;   /* owned */
-	int control; /* owned: the listening control socket */
-	char *control_path; /* owned */
+	int state;            /* owned; holds the lock */
+	int spool;            /* owned */
+	int control;          /* owned: the listening control socket */
+	char *control_path;   /* owned */
 	dev_t control_device; /* the socket that we made, so that we never remove another's */
 	ino_t control_inode;
 };
@@ -30,8 +30,10 @@ bool folders_open(struct folders *folders, const struct config *config,
 /* Removes the control socket. */
 void folders_close(struct folders *folders);
 
-/* Where log lines go to: a descriptor (owned by the caller), -1 for the syslog; -2 and err when the file can't be opened. */
+/* Where log lines go to: a descriptor (owned by the caller), -1 for the syslog; -2 and err when the
+ * file can't be opened. */
 enum { LOG_FD_SYSLOG = -1, LOG_FD_FAILED = -2 };
-int folders_open_log(const struct log_config *log, const struct privileges *privileges, struct err *err);
+int folders_open_log(
+	const struct log_config *log, const struct privileges *privileges, struct err *err);
 
 #endif

@@ -23,11 +23,14 @@ enum generation_state { GENERATION_STARTING, GENERATION_CURRENT, GENERATION_LEAV
 struct generation;
 
 struct generation_handler {
-	void (*on_ready)(struct generation *g);                    /* all workers are, for the first time */
-	void (*on_failed)(struct generation *g, const char *why);  /* STARTING came to nothing; it is LEAVING now */
+	void (*on_ready)(struct generation *g); /* all workers are, for the first time */
+	void (*on_failed)(struct generation *g,
+		const char *why); /* STARTING came to nothing; it is LEAVING now */
 	void (*on_worker_ready)(struct generation *g, struct process *worker); /* also later ones */
-	void (*on_worker_lost)(struct generation *g, struct process *worker);  /* no longer takes sessions */
-	void (*on_gone)(struct generation *g); /* LEAVING and no worker is left: generation_free may follow */
+	void (*on_worker_lost)(
+		struct generation *g, struct process *worker); /* no longer takes sessions */
+	void (*on_gone)(struct generation
+			*g); /* LEAVING and no worker is left: generation_free may follow */
 };
 
 /* What all generations get; borrowed. */
@@ -55,12 +58,12 @@ struct generation {
 	struct generation *next; /* the owner's list */
 	const struct generation_setup *setup;
 	unsigned number;
-	struct loaded loaded;  /* owned */
+	struct loaded loaded; /* owned */
 	uint64_t loaded_wall_ms;
 	enum worker_drain drain; /* how stern it is told to leave */
 	unsigned count;
-	struct slot *slots;          /* owned */
-	struct process **processes;  /* owned: theirs, in order */
+	struct slot *slots;         /* owned */
+	struct process **processes; /* owned: theirs, in order */
 	struct deferred gone;
 };
 

@@ -194,9 +194,9 @@ static void answer_state(struct supervisor *s, uint32_t id)
 	for (const struct generation *g = s->old; g; g = g->next)
 		record_generation(s, &r, g);
 	record_close(&r);
-	process_send(&s->keeper, &(struct ipc_frame){.type = FRAME_STATE_IS,
-					 .id = id,
-					 .payload = record_finish(&r)});
+	process_send(&s->keeper,
+		&(struct ipc_frame){
+			.type = FRAME_STATE_IS, .id = id, .payload = record_finish(&r)});
 	record_free(&r);
 }
 

@@ -1,7 +1,7 @@
 /*
- * keeping: the supervisor's side of the keeper: starting it, what it asks, and the log that it writes.
- * The keeper may die at any time: log lines wait in their socket, control connections in their
- * backlog, and mail flows on.
+ * keeping: the supervisor's side of the keeper: starting it, what it asks, and the log that it
+ * writes. The keeper may die at any time: log lines wait in their socket, control connections in
+ * their backlog, and mail flows on.
  */
 #ifndef PROXY_KEEPING_H
 #define PROXY_KEEPING_H

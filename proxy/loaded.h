@@ -1,7 +1,7 @@
 /*
- * loaded: a configuration as it was read, judged whole: the bundle for the workers, the parsed form,
- * and a report of every mistake, certificates that don't fit their keys included. `check`, the start
- * and each reload judge with this same code.
+ * loaded: a configuration as it was read, judged whole: the bundle for the workers, the parsed
+ * form, and a report of every mistake, certificates that don't fit their keys included. `check`,
+ * the start and each reload judge with this same code.
  */
 #ifndef PROXY_LOADED_H
 #define PROXY_LOADED_H

@@ -147,6 +147,8 @@ static void put_facts(struct text *t, const struct option *o)
 {
 	bool valued = o->name[0] && o->kind != &kind_block && !(o->flags & OPTION_REQUIRED);
 
+	if (o->flags & OPTION_REQUIRED)
+		text_put(t, "It is required.\n");
 	if (o->flags & OPTION_REPEAT)
 		text_put(t, "It may be repeated.\n");
 	if (valued && !(o->flags & OPTION_REPEAT && !o->fallback_help)) {

@@ -48,9 +48,6 @@ void notify_open(struct notify *notify)
 {
 	notify->fd = connect_to(getenv("NOTIFY_SOCKET"));
 	notify->watchdog_ms = notify->fd >= 0 ? watchdog_ms() : 0;
-	unsetenv("NOTIFY_SOCKET");
-	unsetenv("WATCHDOG_USEC");
-	unsetenv("WATCHDOG_PID");
 }
 
 void notify_close(struct notify *notify)

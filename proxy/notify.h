@@ -1,6 +1,7 @@
 /*
- * notify: tells systemd how the service is (sd_notify(3), Type=notify), without its library: a datagram of
- * NAME=value lines to the socket that $NOTIFY_SOCKET names, abstract ones (@...) included.
+ * notify: tells systemd how the service is (sd_notify(3), Type=notify), without its library: a
+ * datagram of NAME=value lines to the socket that $NOTIFY_SOCKET names, abstract ones (@...)
+ * included.
  */
 #ifndef PROXY_NOTIFY_H
 #define PROXY_NOTIFY_H
@@ -11,11 +12,11 @@
 #include "lib/base/attributes.h"
 
 struct notify {
-	int fd;                /* owned; -1: nobody listens */
-	uint64_t watchdog_ms;  /* a sign of life is wanted so often; 0: no watchdog */
+	int fd;               /* owned; -1: nobody listens */
+	uint64_t watchdog_ms; /* a sign of life is wanted so often; 0: no watchdog */
 };
 
-/* Reads the environment and takes the variables out of it, so that no child speaks for us. */
+/* Reads the environment; process.c keeps these variables from the children. */
 void notify_open(struct notify *notify);
 void notify_close(struct notify *notify);
 

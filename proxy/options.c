@@ -347,7 +347,7 @@ const struct option option_table[] = {
 		.example = "\"10.0.0.5:2525\"",
 		.help = "Where it is: address or host name, with a port (25; 24 for lmtp), or "
 			"unix:/path.",
-		.more = "May be repeated for servers that stand in for each other.",
+		.more = "Several of them stand in for each other.",
 	},
 	{
 		ROW("backend", "balance", choice),

@@ -1,7 +1,7 @@
 /*
- * privileges: whom the processes that touch outside bytes run as. The supervisor looks the account up once
- * and sends the numbers along, so that its children need no name service. Started by another user than root,
- * everything runs as that user.
+ * privileges: whom the processes that touch outside bytes run as. The supervisor looks the account
+ * up once and sends the numbers along, so that its children need no name service. Started by
+ * another user than root, everything runs as that user.
  */
 #ifndef PROXY_PRIVILEGES_H
 #define PROXY_PRIVILEGES_H
@@ -23,11 +23,13 @@ struct privileges {
 	uint32_t groups[PRIVILEGES_GROUPS_MAX];
 };
 
-/* The account `user`, which must exist when we are root; drop stays 0 when we are not, or when it is root itself. */
+/* The account `user`, which must exist when we are root; drop stays 0 when we are not, or when it
+ * is root itself. */
 bool privileges_find(struct privileges *out, const char *user, struct err *err) MUST_CHECK;
 
-/* Becomes the account for good and makes sure of it; from here on no exec can gain anything (no_new_privs), and
- * nobody can read our memory (not dumpable, unless POSTERN_DUMPABLE=1 is in the environment). */
+/* Becomes the account for good and makes sure of it; from here on no exec can gain anything
+ * (no_new_privs), and nobody can read our memory (not dumpable, unless POSTERN_DUMPABLE=1 is in the
+ * environment). */
 bool privileges_drop(const struct privileges *privileges, struct err *err) MUST_CHECK;
 
 /* Descriptors up to the hard limit. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -164,7 +165,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	process->handler->on_gone(process);
 }
 
-static void on_exit(uv_process_t *uv, int64_t status, int signal)
+static void on_process_exit(uv_process_t *uv, int64_t status, int signal)
 {
 	struct process *process = uv->data;
 	uint64_t uptime_ms = loop_now_ms(process->loop) - process->since_ms;
@@ -206,8 +207,8 @@ void process_kill(struct process *process, const char *why)
 	if (!process->killed_for)
 		process->killed_for = why;
 	timer_clear(&process->loop->timers, &process->timer);
-	ipc_close(&process->ipc);
 	uv_process_kill(&process->uv, SIGKILL);
+	ipc_close(&process->ipc);
 }
 
 static void on_timer(struct timer *timer)
@@ -227,6 +228,28 @@ static void on_timer(struct timer *timer)
 
 /* --- the beginning --- */
 
+/* Our environment but for what only the supervisor may say to systemd. The vector is the caller's
+ * to free. */
+static char **child_environment(void)
+{
+	static const char *const ours[] = {"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID="};
+	size_t count = 0, kept = 0;
+	char **copy;
+
+	while (environ[count])
+		count++;
+	copy = memory_zeroed((count + 1) * sizeof(*copy));
+	for (size_t i = 0; i < count; i++) {
+		bool is_ours = false;
+
+		for (size_t j = 0; j < COUNT_OF(ours); j++)
+			is_ours = is_ours || strncmp(environ[i], ours[j], strlen(ours[j])) == 0;
+		if (!is_ours)
+			copy[kept++] = environ[i];
+	}
+	return copy;
+}
+
 static int spawn(struct process *process, int child_fd)
 {
 	char *arguments[] = {"postern", (char *)process->verb, NULL};
@@ -236,14 +259,19 @@ static int spawn(struct process *process, int child_fd)
 		{.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
 		{.flags = UV_INHERIT_FD, .data.fd = child_fd},
 	};
-	uv_process_options_t options = {.exit_cb = on_exit,
+	uv_process_options_t options = {.exit_cb = on_process_exit,
 		.file = "/proc/self/exe",
 		.args = arguments,
+		.env = child_environment(),
 		.stdio_count = COUNT_OF(stdio),
 		.stdio = stdio};
 
+	int status;
+
 	process->uv.data = process;
-	return uv_spawn(&process->loop->uv, &process->uv, &options);
+	status = uv_spawn(&process->loop->uv, &process->uv, &options);
+	free(options.env);
+	return status;
 }
 
 static void on_unused_handle_closed(uv_handle_t *handle)

@@ -9,8 +9,8 @@
  *      |
  *      +--process_start_later--> WAITING --on_due, back-off is over--> (process_start)
  *
- * STARTING has a deadline for READY, LEAVING one for the end; who misses it, sends nonsense or floods is
- * killed. All times are milliseconds.
+ * STARTING has a deadline for READY, LEAVING one for the end; who misses it, sends nonsense or
+ * floods is killed. All times are milliseconds.
  */
 #ifndef PROXY_PROCESS_H
 #define PROXY_PROCESS_H
@@ -34,11 +34,12 @@ enum process_state {
 };
 
 enum {
-	PROCESS_READY_MS = 10000,        /* READY must come within */
-	PROCESS_STABLE_MS = 10000,       /* who lived so long is started again at once */
+	PROCESS_READY_MS = 10000,  /* READY must come within */
+	PROCESS_STABLE_MS = 10000, /* who lived so long is started again at once */
 	PROCESS_BACKOFF_FIRST_MS = 100,
 	PROCESS_BACKOFF_MAX_MS = 10000,
-	PROCESS_FRAME_BYTES = 1024 * 1024, /* more in a frame, or more frames a second, is a flood */
+	PROCESS_FRAME_BYTES =
+		1024 * 1024, /* more in a frame, or more frames a second, is a flood */
 	PROCESS_FRAMES_PER_SECOND = 2000
 };
 
@@ -46,25 +47,27 @@ struct process;
 
 struct process_handler {
 	void (*on_ready)(struct process *process);
-	void (*on_failed)(struct process *process, struct span why); /* it could not start, and ends */
+	void (*on_failed)(
+		struct process *process, struct span why); /* it could not start, and ends */
 	void (*on_leaving)(struct process *process); /* of its own accord; its socket still works */
-	void (*on_frame)(struct process *process, const struct ipc_frame *frame); /* all others; fds are owned */
-	void (*on_gone)(struct process *process);    /* NONE now, unless start_later is called */
-	void (*on_due)(struct process *process);     /* call process_start */
+	void (*on_frame)(struct process *process,
+		const struct ipc_frame *frame);   /* all others; fds are owned */
+	void (*on_gone)(struct process *process); /* NONE now, unless start_later is called */
+	void (*on_due)(struct process *process);  /* call process_start */
 };
 
 struct process {
 	uint32_t magic;
 	enum process_state state;
-	struct loop *loop;  /* borrowed */
-	struct log *log;    /* borrowed */
+	struct loop *loop;                     /* borrowed */
+	struct log *log;                       /* borrowed */
 	const struct process_handler *handler; /* borrowed, static */
-	void *context;      /* borrowed: the handler's */
-	const char *verb;   /* literal: "worker", "keeper" */
-	char name[24];      /* "worker 1" */
-	unsigned number;     /* 0: there is only one */
+	void *context;                         /* borrowed: the handler's */
+	const char *verb;                      /* literal: "worker", "keeper" */
+	char name[24];                         /* "worker 1" */
+	unsigned number;                       /* 0: there is only one */
 	unsigned generation;
-	int pid;            /* 0 while there is none */
+	int pid;                          /* 0 while there is none */
 	uint64_t since_ms, since_wall_ms; /* of the present state's process: when it was started */
 	unsigned restarts;
 	uint64_t backoff_ms; /* the last one */
@@ -81,8 +84,8 @@ struct process {
 void process_init(struct process *process, const char *verb, unsigned number, unsigned generation,
 	struct loop *loop, struct log *log, const struct process_handler *handler, void *context);
 
-/* From NONE or WAITING to STARTING, and START is the caller's to send; when the system can't start a process
- * now, that is logged and the state is WAITING. */
+/* From NONE or WAITING to STARTING, and START is the caller's to send; when the system can't start
+ * a process now, that is logged and the state is WAITING. */
 void process_start(struct process *process);
 
 /* In NONE: starts it after its back-off. */

@@ -1,7 +1,8 @@
 /*
  * protocol: the frames between the supervisor, the workers and the keeper (lib/net/ipc.h carries
- * them). All run the same binary (the supervisor starts /proc/self/exe), so structs travel as they lie in memory;
- * a worker may have been taken over, so whoever reads a frame still checks its size and its descriptors.
+ * them). All run the same binary (the supervisor starts /proc/self/exe), so structs travel as they
+ * lie in memory; a worker may have been taken over, so whoever reads a frame still checks its size
+ * and its descriptors.
  *
  *     supervisor                     worker / keeper                      keeper <-> worker
  *         |--- START + descriptors ------->|
@@ -31,10 +32,11 @@
 enum { CHILD_FD = 3 };
 
 enum frame_type {
-	FRAME_START = 1,  /* struct start_frame, then the bundle (worker); descriptors: enum start_fd */
-	FRAME_READY,      /* nothing */
-	FRAME_FAILED,     /* text: why it can't start */
-	FRAME_LISTEN,     /* struct listen_frame; one listening socket. id: the socket's */
+	FRAME_START =
+		1,    /* struct start_frame, then the bundle (worker); descriptors: enum start_fd */
+	FRAME_READY,  /* nothing */
+	FRAME_FAILED, /* text: why it can't start */
+	FRAME_LISTEN, /* struct listen_frame; one listening socket. id: the socket's */
 	FRAME_UNLISTEN,   /* nothing. id: the socket's */
 	FRAME_DRAIN,      /* uint32_t: enum worker_drain */
 	FRAME_LEAVING,    /* nothing: the worker takes no new sessions any more */
@@ -50,11 +52,11 @@ enum frame_type {
 };
 
 enum start_fd {
-	START_FD_LOG,      /* lines go in here */
-	START_FD_SHARED,   /* struct shared */
-	START_FD_SPOOL,    /* worker: the folder for large messages */
+	START_FD_LOG,                       /* lines go in here */
+	START_FD_SHARED,                    /* struct shared */
+	START_FD_SPOOL,                     /* worker: the folder for large messages */
 	START_FD_LOG_READ = START_FD_SPOOL, /* keeper: lines come out here */
-	START_FD_CONTROL,  /* keeper: the listening control socket */
+	START_FD_CONTROL,                   /* keeper: the listening control socket */
 	START_FDS_WORKER = START_FD_SPOOL + 1,
 	START_FDS_KEEPER = START_FD_CONTROL + 1
 };

@@ -1,10 +1,11 @@
 /*
- * reload: from one reading of the configuration to the next. The new file is judged, its sockets are
- * bound and its workers started while the old ones go on; only when all is well do they change places.
+ * reload: from one reading of the configuration to the next. The new file is judged, its sockets
+ * are bound and its workers started while the old ones go on; only when all is well do they change
+ * places.
  *
- *     IDLE --reload_begin, no mistake--> STARTING --all workers ready--> IDLE   (new generation is current)
- *      ^  ^                                 |
- *      |  +--a mistake--                    +--one failed--> IDLE               (nothing has changed)
+ *     IDLE --reload_begin, no mistake--> STARTING --all workers ready--> IDLE   (new generation is
+ * current) ^  ^                                 | |  +--a mistake--                    +--one
+ * failed--> IDLE               (nothing has changed)
  *
  * One at a time: who asks meanwhile waits for one more, common to all of them.
  */
@@ -20,7 +21,14 @@
 struct supervisor;
 struct generation;
 
-enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_CONFIGURATION = 3, EXIT_UNREACHABLE = 4, EXIT_PART = 5 };
+enum {
+	EXIT_OK = 0,
+	EXIT_NO = 1,
+	EXIT_USAGE = 2,
+	EXIT_CONFIGURATION = 3,
+	EXIT_UNREACHABLE = 4,
+	EXIT_PART = 5
+};
 
 /* One who asked over the control socket. */
 struct asker {
@@ -37,7 +45,7 @@ struct reload {
 	struct asker *queued;  /* owned list: of the one after it */
 	struct asker *waiting; /* owned list: for old sessions to end */
 	bool under_way, again;
-	int log_fd;            /* owned: the new log target of the one under way; LOG_FD_FAILED: as before */
+	int log_fd; /* owned: the new log target of the one under way; LOG_FD_FAILED: as before */
 	struct buffer notes;   /* warnings, and keys that need a restart: for the askers */
 	bool last_ok;          /* postern_config_last_reload_success */
 	uint64_t last_wall_ms; /* 0: never reloaded */

@@ -179,7 +179,6 @@ static void reopen_log(struct supervisor *s)
 		return;
 	}
 	keeping_set_log_target(s, fd);
-	log_event(&s->log, LOG_INFO, "log_reopened", SPAN_NONE, "as SIGUSR1 asked");
 }
 
 static void on_signal(uv_signal_t *handle, int number)

@@ -6,8 +6,8 @@
  *     STARTING --first generation ready--> RUNNING --SIGTERM, SIGINT, drain--> STOPPING
  *        |                                                                        |
  *        +--a worker can't start------------------------------------------------>-+
- *                                                                                 | no worker is left
- *                                               (exit) <--keeper gone-- ENDING <--+
+ *                                                                                 | no worker is
+ * left (exit) <--keeper gone-- ENDING <--+
  *
  * A reload (reload.h) is a second generation beside the current one and no state of its own here.
  */
@@ -40,19 +40,19 @@ enum { SUPERVISOR_SIGNALS = 4, SUPERVISOR_OLD_MAX = 2 };
 struct supervisor {
 	uint32_t magic;
 	enum supervisor_state state;
-	const char *config_path;    /* borrowed */
+	const char *config_path; /* borrowed */
 	struct loop loop;
 	struct log log;
 	struct notify notify;
 	struct privileges privileges;
 	struct folders folders;
-	int shared_fd;              /* owned */
-	struct shared *shared;      /* owned */
-	int log_pipe[2];            /* owned: lines go into [1] and come out of [0] at the keeper */
-	int log_target;             /* owned: where the keeper writes to, or LOG_FD_SYSLOG */
+	int shared_fd;         /* owned */
+	struct shared *shared; /* owned */
+	int log_pipe[2];       /* owned: lines go into [1] and come out of [0] at the keeper */
+	int log_target;        /* owned: where the keeper writes to, or LOG_FD_SYSLOG */
 	struct sockets sockets;
 	uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE];
-	uint64_t ticket_keys_ms;    /* when they were made */
+	uint64_t ticket_keys_ms;       /* when they were made */
 	struct generation_setup setup; /* for generations */
 	struct process keeper;
 	int keeper_row;
@@ -61,11 +61,11 @@ struct supervisor {
 	struct generation *old;     /* owned list: leaving, newest first */
 	unsigned last_number;
 	struct reload reload;
-	uint32_t drain_asker;       /* the keeper's id for who asked for the drain; 0: nobody */
+	uint32_t drain_asker; /* the keeper's id for who asked for the drain; 0: nobody */
 	uv_signal_t signals[SUPERVISOR_SIGNALS];
 	struct timer watchdog;
 	uint64_t started_ms, started_wall_ms;
-	bool stop_asked;            /* by a signal: the next one hurries */
+	bool stop_asked; /* by a signal: the next one hurries */
 	int exit_status;
 };
 

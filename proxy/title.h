@@ -1,6 +1,7 @@
 /*
- * title: what `ps` shows for this process. The kernel reads it out of the memory in which it once laid
- * down argv and, behind it, the environment; so both are moved away and that memory is written over.
+ * title: what `ps` shows for this process. The kernel reads it out of the memory in which it once
+ * laid down argv and, behind it, the environment; so both are moved away and that memory is written
+ * over.
  */
 #ifndef PROXY_TITLE_H
 #define PROXY_TITLE_H
@@ -14,7 +15,8 @@ struct title {
 	char **argv;           /* owned: the copy */
 };
 
-/* Call first thing in main: copies argv, and moves the environment. From here on read title->argv. */
+/* Call first thing in main: copies argv, and moves the environment. From here on read title->argv.
+ */
 void title_init(struct title *title, int argc, char **argv);
 void title_free(struct title *title);
 

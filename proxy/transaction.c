@@ -34,6 +34,7 @@ void transaction_end(
 	struct transaction *t = *transaction;
 	struct arena *arena = t->arena;
 
+	ENSURE(!t->asking);
 	audit_write(t, verdict, reply);
 	spool_free(&t->message.spool);
 	buffer_free(&t->message.prefix);

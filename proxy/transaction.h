@@ -57,9 +57,11 @@ struct transaction {
 	unsigned received;   /* Received fields so far, and those of them that are ours */
 	unsigned received_by_us;
 	struct span message_id;
+	bool asking; /* `done` of the check or delivery is still to come: until then its memory stays, whatever it says */
 	struct recipient *checking; /* at the backend now; not in the envelope yet */
 	struct check check;
 	struct delivery delivery;
+	bool answered; /* check or delivery, whichever is under way, is done: not before may its memory go */
 	uint64_t begun_us, data_us, commit_us; /* for ms{...}; 0: did not come to it */
 	bool client_gone;
 };

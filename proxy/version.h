@@ -1,4 +1,5 @@
-/* The version, for people and for `postern version`. CMake sets it; what stands here is for builds without. */
+/* The version, for people and for `postern version`. CMake sets it; what stands here is for builds
+ * without. */
 #ifndef PROXY_VERSION_H
 #define PROXY_VERSION_H
 

@@ -136,17 +136,20 @@ struct span arena_span(struct arena *arena, struct span text)
 
 char *arena_print(struct arena *arena, const char *format, ...)
 {
-	va_list args, again;
+	char guess[128];
+	va_list args;
 	char *text;
 	int len;
 
 	va_start(args, format);
-	va_copy(again, args);
-	len = vsnprintf(NULL, 0, format, args);
+	len = vsnprintf(guess, sizeof(guess), format, args);
+	va_end(args);
 	ENSURE(len >= 0);
+	if ((size_t)len < sizeof(guess))
+		return arena_string(arena, span_make(guess, (size_t)len));
 	text = arena_alloc(arena, (size_t)len + 1);
-	vsnprintf(text, (size_t)len + 1, format, again);
-	va_end(again);
+	va_start(args, format);
+	vsnprintf(text, (size_t)len + 1, format, args);
 	va_end(args);
 	return text;
 }

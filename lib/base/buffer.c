@@ -75,26 +75,32 @@ bool buffer_add_char(struct buffer *b, char c)
 	return buffer_add(b, span_make(&c, 1));
 }
 
+/* Printed straight into the room that is there; once more when it was too small for that. */
 bool buffer_print(struct buffer *b, const char *format, ...)
 {
-	va_list args, again;
-	bool ok = false;
-	char *at;
+	enum { GUESS = 120 };
+	char *at = buffer_reserve(b, b->max - b->len < GUESS ? b->max - b->len : GUESS);
+	size_t room = b->capacity - b->start - b->len;
+	va_list args;
 	int len;
 
+	ENSURE(at);
 	va_start(args, format);
-	va_copy(again, args);
-	len = vsnprintf(NULL, 0, format, args);
-	ENSURE(len >= 0);
-	at = buffer_reserve(b, (size_t)len);
-	if (at) {
-		vsnprintf(at, (size_t)len + 1, format, again);
-		b->len += (size_t)len;
-		ok = true;
-	}
-	va_end(again);
+	len = vsnprintf(at, room, format, args);
 	va_end(args);
-	return ok;
+	ENSURE(len >= 0);
+	if ((size_t)len >= room) {
+		at = buffer_reserve(b, (size_t)len);
+		if (!at)
+			return false;
+		va_start(args, format);
+		vsnprintf(at, (size_t)len + 1, format, args);
+		va_end(args);
+	} else if ((size_t)len > b->max - b->len) {
+		return false;
+	}
+	b->len += (size_t)len;
+	return true;
 }
 
 void buffer_consume(struct buffer *b, size_t count)

@@ -144,11 +144,18 @@ void record_string(struct record *r, const char *key, const char *value)
 
 void record_number(struct record *r, const char *key, int64_t value)
 {
+	uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
 	char text[24];
+	size_t at = sizeof(text);
 
 	put_key(r, key);
-	snprintf(text, sizeof(text), "%lld", (long long)value);
-	put(r, span_text(text));
+	do {
+		text[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left);
+	if (value < 0)
+		text[--at] = '-';
+	put(r, span_make(text + at, sizeof(text) - at));
 }
 
 void record_real(struct record *r, const char *key, double value)

@@ -132,8 +132,8 @@ static ssize_t send_some(
 		sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
 	/* Too many descriptors in flight passes, as a full buffer does. */
-	if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ||
-				errno == ETOOMANYREFS))
+	if (sent < 0 &&
+		(errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS))
 		return 0;
 	return sent;
 }
@@ -167,8 +167,8 @@ static void send_waiting(struct ipc *ipc)
 }
 
 /* Keeps the frame from byte `sent` on; its descriptors only while nothing of it was sent. */
-static bool keep(struct ipc *ipc, const struct iovec *pieces, size_t sent, const int *fds,
-	size_t n_fds)
+static bool keep(
+	struct ipc *ipc, const struct iovec *pieces, size_t sent, const int *fds, size_t n_fds)
 {
 	struct outgoing *frame = memory_zeroed(sizeof(*frame));
 
@@ -201,8 +201,8 @@ bool ipc_send(struct ipc *ipc, const struct ipc_frame *frame)
 {
 	struct header header = {
 		(uint32_t)frame->payload.len, frame->type, frame->id, (uint32_t)frame->n_fds};
-	struct iovec pieces[2] = {{&header, sizeof(header)},
-		{(void *)frame->payload.at, frame->payload.len}};
+	struct iovec pieces[2] = {
+		{&header, sizeof(header)}, {(void *)frame->payload.at, frame->payload.len}};
 	size_t size = sizeof(header) + frame->payload.len;
 	ssize_t sent = 0;
 
@@ -364,8 +364,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 /* --- life --- */
 
-struct ipc *ipc_open(
-	struct loop *loop, int fd, const struct ipc_handler *handler, void *context)
+struct ipc *ipc_open(struct loop *loop, int fd, const struct ipc_handler *handler, void *context)
 {
 	struct ipc *ipc = memory_zeroed(sizeof(*ipc));
 	int flags = fcntl(fd, F_GETFD);

@@ -17,7 +17,7 @@ from harness.sink import EXTENSIONS
 
 CLIENT = "127.0.0.7"  # postern itself comes from 127.0.0.1, so the two can be told apart
 BODY = (b"Message-ID: <one@client.example>\r\nFrom: <sender@client.example>\r\nTo: <alice@example.com>\r\n"
-        b"Subject: one\r\nX-Long: " + b"x" * 900 + b"\r\n\r\n.dot\r\n..\r\n\r\n" + "schön\r\n".encode() +
+        b"Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nSubject: one\r\nX-Long: " + b"x" * 900 + b"\r\n\r\n.dot\r\n..\r\n\r\n" + "schön\r\n".encode() +
         b"last line\r\n")
 SID = re.compile(r" \(id [A-Za-z2-7]{12}\)$")
 

@@ -158,7 +158,7 @@ def test_smtplib_with_smtputf8(sink, postern):
     with smtplib.SMTP(HOST, p.port) as c:
         c.ehlo("client.example")
         assert c.has_extn("smtputf8") and c.has_extn("8bitmime")
-        c.send_message(mail, mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+        c.send_message(mail)  # adds SMTPUTF8 and BODY=8BITMIME itself
     message, = backend.wait_messages()
     assert "jörg@client.example".encode() in message.mail and b"SMTPUTF8" in message.mail
     assert "jürgen@example.com".encode() in message.recipients[0]

@@ -10,9 +10,11 @@ import pytest
 from harness import account, fault
 from harness.client import Client
 from harness.process import until
+from harness.sink import EXTENSIONS
 
 MESSAGES = int(os.environ.get("POSTERN_LOSS_MESSAGES", "20000"))
 LIMITS = "limits { per_client 1000 connections 2000 }\n"
+WITHOUT_CHUNKING = [e for e in EXTENSIONS if e != "CHUNKING"]  # postern prefers BDAT where it is offered
 IMPATIENT = LIMITS + "timeouts { data_end 3s backend_connect 2s }\n"
 
 STAGES = {
@@ -26,6 +28,8 @@ STAGES = {
     "451 at DATA": ("data", fault.reply("451 4.3.0 Later"), 223),
     "garbage at DATA": ("data", fault.reply(b"354-what\r\nnonsense\r\n"), 313),
     "reset in the body": ("body", fault.reset(), 229),
+    "451 at BDAT": ("bdat", fault.reply("451 4.3.0 Later"), 239),
+    "close at BDAT": ("bdat", fault.close(), 349),
     "554 after the dot": ("dot", fault.reply("554 5.7.1 No"), 227),
     "452 after the dot": ("dot", fault.reply("452 4.3.1 Full"), 317),
     "close after the dot": ("dot", fault.close(), 331),
@@ -49,7 +53,7 @@ def settle(p, backend, outcomes):
 def test_a_fault_at_each_stage(sink, postern, load, name):
     """Each alone, every seventh time, with the client's three styles: DATA by steps, DATA pipelined, BDAT."""
     stage, action, _ = STAGES[name]
-    backend = sink()
+    backend = sink(extensions=WITHOUT_CHUNKING if stage in ("data", "body") else EXTENSIONS)
     p = postern(backend, more=IMPATIENT)
     rare = name.startswith(("an endless", "silence"))
     backend.fail(stage, action, times=3 if rare else None, every=7)
@@ -124,15 +128,17 @@ def kill_a_worker(p):
     return victim
 
 
-def test_twenty_thousand_messages_through_faults_kills_and_reloads(sink, postern, load):
-    """All of it at once: 50 connections, every fault of STAGES, workers killed, reloads."""
-    backend = sink()
+@pytest.mark.parametrize("extensions", [EXTENSIONS, WITHOUT_CHUNKING], ids=["bdat", "data"])
+def test_twenty_thousand_messages_through_faults_kills_and_reloads(sink, postern, load, extensions):
+    """All of it at once: 50 connections, every fault of STAGES, workers killed, reloads. Half of the messages go to a
+    backend with CHUNKING, half to one without."""
+    backend, messages = sink(extensions=extensions), MESSAGES // 2
     p = postern(backend, more=IMPATIENT)
     for stage, action, every in STAGES.values():
         backend.fail(stage, action, times=None if every < 1000 else 3, every=every)
-    running = load(port=p.port, messages=MESSAGES, connections=50)
+    running = load(port=p.port, messages=messages, connections=50)
     for step in range(1, 9):
-        running.wait_outcomes(step * MESSAGES // 10)
+        running.wait_outcomes(step * messages // 10)
         if step % 2:
             kill_a_worker(p)
         else:
@@ -140,10 +146,10 @@ def test_twenty_thousand_messages_through_faults_kills_and_reloads(sink, postern
             assert done.returncode == 0, done.stderr
     outcomes = running.wait()
     backend.violations.clear()
-    assert len(outcomes) == MESSAGES
+    assert len(outcomes) == messages
     settle(p, backend, outcomes)
     accepted = sum(o["code"] == 250 for o in outcomes)
-    assert accepted > MESSAGES / 3, account.summary(outcomes, backend.count())
+    assert accepted > messages / 3, account.summary(outcomes, backend.count())
 
 
 def test_killed_workers_lose_only_their_own_sessions(sink, postern, load):

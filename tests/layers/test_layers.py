@@ -85,8 +85,8 @@ HEADERS = {f"{layer}/x.h": "" for layer in scan.LAYERS} | {"policy/facts.h": "",
     ("proxy/session/a.c", '#include "proxy/config/x.h"', False),
     ("proxy/session/a.c", '#include "filters/x.h"', False),
     ("admin/a.c", '#include "proxy/x.h"', False),
-    ("admin/daemon_status.c", '#include "proxy/x.h"', True),
-    ("admin/daemon_status.c", '#include "admin/control.h"', False),
+    ("admin/command_status.c", '#include "proxy/x.h"', True),
+    ("admin/command_status.c", '#include "admin/control.h"', False),
 ])
 def test_scan_sees(tmp_path, path, line, wrong):
     mistakes, _ = scan.scan(tree(tmp_path, HEADERS | {path: f"/* a */\n{line}\n"}))

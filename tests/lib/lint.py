@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Format and static analysis, the work behind `./dev lint`. Exit status 1 if anything has something to say.
 
-clang-format and shellcheck read every file of theirs; clang-tidy and cppcheck what build/clang compiles.
+clang-format and shellcheck read every file of theirs; clang-tidy and cppcheck all C that isn't a test.
 """
 
 import json
@@ -23,9 +23,10 @@ def sources(pattern):
 
 
 def compiled():
-    """The sources in the compilation database of build/clang, without those that are gone since."""
+    """The sources in the compilation database of build/clang, without those that are gone since, and tests."""
     database = json.loads((ROOT / "build/clang/compile_commands.json").read_text())
-    return sorted({entry["file"] for entry in database if Path(entry["file"]).is_file()})
+    files = {Path(entry["file"]) for entry in database}
+    return sorted(str(f) for f in files if f.is_file() and ROOT / "tests" not in f.parents)
 
 
 def run(command):
@@ -45,13 +46,13 @@ def layers():
 
 
 def shellcheck():
-    return run(["shellcheck", *(f for f in SHELL if (ROOT / f).exists())])
+    return run(["shellcheck", "-e", "SC2046,SC2086", *(f for f in SHELL if (ROOT / f).exists())])
 
 
 def cppcheck():
     # Only what no compiler sees: the rest repeats clang-tidy, or takes tests' macros for mistakes.
     return run(["cppcheck", "--quiet", "--error-exitcode=1", "--inline-suppr", "--std=c11", "-j2", "-I.",
-                "--enable=portability", "--suppress=missingIncludeSystem",
+                "--enable=portability", "--suppress=missingIncludeSystem", "--suppress=internalAstError",
                 *(f for f in sources("*.c") if not f.startswith("tests/"))])
 
 

@@ -209,16 +209,23 @@ def pytest_command(kind, report, pattern):
     return command + [d for d in PYTEST[kind] if (ROOT / d).is_dir()]
 
 
+def outcome(case):
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "failed"
+    return "skipped" if case.find("skipped") is not None else "passed"
+
+
 def read_report(total, kind, report):
-    """Counts the cases of a JUnit report. Returns whether any failed."""
-    failed_any = False
+    """Counts the cases of a JUnit report. One that fails and then can't clean up stands there twice and counts once."""
+    outcomes, seconds = {}, {}
     for case in ElementTree.parse(report).getroot().iter("testcase"):
-        failed = case.find("failure") is not None or case.find("error") is not None
-        skipped = not failed and case.find("skipped") is not None
-        failed_any |= failed
-        total.add(kind, f"{case.get('classname', '').split('.')[-1]}::{case.get('name')}", float(case.get("time", 0)),
-                  passed=int(not failed and not skipped), failed=int(failed), skipped=int(skipped))
-    return failed_any
+        name = f"{case.get('classname', '').split('.')[-1]}::{case.get('name')}"
+        if outcomes.get(name) != "failed":
+            outcomes[name] = outcome(case)
+        seconds[name] = seconds.get(name, 0) + float(case.get("time", 0))
+    for name, what in outcomes.items():
+        total.add(kind, name, seconds[name], **{what: 1})
+    return "failed" in outcomes.values()
 
 
 def run_pytest(total, kind, pattern):

@@ -36,8 +36,8 @@ HARDENING = {
     "bound at start": ("-dW", r"FLAGS_1.*\bNOW\b"),
     "relocations read-only": ("-lW", r"GNU_RELRO"),
     "stack not executable": ("-lW", r"GNU_STACK\s+\S+\s+\S+\s+\S+\s+\S+\s+\S+\s+RW\s"),
-    "stack protector": ("--dyn-syms", r"__stack_chk_fail"),
-    "checked libc calls": ("--dyn-syms", r"__\w*(?:printf|mem\w+|str\w+|read|recv)_chk"),
+    "stack protector": ("--dyn-syms -W", r"__stack_chk_fail"),
+    "checked libc calls": ("--dyn-syms -W", r"__\w*(?:printf|mem\w+|str\w+|read|recv)_chk"),
     "shadow stack": ("-n", r"x86 feature:.*SHSTK"),
 }
 
@@ -47,7 +47,7 @@ def test_release_is_hardened(what):
     if "feature" in HARDENING[what][1] and os.uname().machine != "x86_64":
         pytest.skip("x86 only")
     option, pattern = HARDENING[what]
-    assert re.search(pattern, output_of("readelf", option, RELEASE / "postern"))
+    assert re.search(pattern, output_of("readelf", *option.split(), RELEASE / "postern"))
 
 
 @pytest.mark.parametrize("what", HARDENING)
@@ -57,7 +57,7 @@ def test_hardening_is_missed_where_it_is_not(what, tmp_path):
     output_of("gcc", "-no-pie", "-U_FORTIFY_SOURCE", "-fno-stack-protector", "-fcf-protection=none",
               "-Wl,-z,norelro,-z,lazy,-z,execstack", source, "-o", program)
     option, pattern = HARDENING[what]
-    assert not re.search(pattern, output_of("readelf", option, program))
+    assert not re.search(pattern, output_of("readelf", *option.split(), program))
 
 
 def test_indirect_branches_have_landing_pads():
@@ -97,11 +97,13 @@ def manual(tmp_path_factory):
 
 
 def test_manual_page_has_no_mistakes(manual):
-    output_of("mandoc", "-T", "lint", "-W", "warning", manual)
+    result = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", manual], capture_output=True, text=True)
+    said = [line for line in result.stdout.splitlines() if "missing date" not in line]  # a build has none: reproducible
+    assert not said, "\n".join(said)
 
 
 def test_manual_page_names_every_key(manual):
-    text = re.sub(r".\b", "", output_of("mandoc", "-T", "ascii", manual))  # overstruck bold and underline
+    text = re.sub(".\b", "", output_of("mandoc", "-T", "ascii", manual))  # overstruck bold and underline
     keys = set(re.findall(r"^([a-z_][a-z_. ]*?)  ", output_of(POSTERN, "config", "doc"), re.M))
     assert len(keys) > 40
     assert not {key for key in keys if key.split()[-1].split(".")[-1] not in text}

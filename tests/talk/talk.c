@@ -617,26 +617,29 @@ static void need_house(struct talk *t, const struct scope *scope)
 
 /* --- statements that make ends --- */
 
-/* NAME connect [from ADDRESS] [to N]: N counts the listen blocks from 0. */
+/* NAME connect [from ADDRESS] [to N] [room SIZE]: N counts the listen blocks from 0. */
 static void do_connect(
 	struct talk *t, const struct scope *scope, struct span name, struct span rest)
 {
 	struct endpoint to;
 	struct ip from = {.family = IP_NONE};
-	uint64_t index = 0;
+	uint64_t index = 0, room = 0;
 	struct span word;
 
 	need_house(t, scope);
 	while ((word = span_word(&rest)).len) {
 		struct span value = span_word(&rest);
+		bool ok = span_equal(word, SPAN("from")) ? ip_parse(value, &from)
+			  : span_equal(word, SPAN("to"))
+				  ? span_number(value, HOUSE_LISTENERS, &index)
+				  : number_with_unit(value, &room);
 
-		if (span_equal(word, SPAN("from")) ? !ip_parse(value, &from)
-						   : !span_number(value, HOUSE_LISTENERS, &index))
-			fail(t, scope, "connect [from ADDRESS] [to N]");
+		if (!ok)
+			fail(t, scope, "connect [from ADDRESS] [to N] [room SIZE]");
 	}
 	to = t->house.config->listens[index].endpoint;
 	to.port = t->house.ports[index];
-	wire_connect(&t->wire, name, &to, &from);
+	wire_connect(&t->wire, name, &to, &from, (int)room);
 }
 
 static void do_accept(struct talk *t, const struct scope *scope, struct span name)

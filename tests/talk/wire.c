@@ -203,8 +203,8 @@ static struct end *end_new(struct wire *wire, struct span name, int fd)
 	return end;
 }
 
-struct end *wire_connect(
-	struct wire *wire, struct span name, const struct endpoint *to, const struct ip *from)
+struct end *wire_connect(struct wire *wire, struct span name, const struct endpoint *to,
+	const struct ip *from, int receive_bytes)
 {
 	struct sockaddr_storage address;
 	socklen_t size = endpoint_sockaddr(to, &address);
@@ -218,6 +218,8 @@ struct end *wire_connect(
 
 		ENSURE(bind(fd, (struct sockaddr *)&source, source_size) == 0);
 	}
+	if (receive_bytes)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
 	ENSURE(connect(fd, (struct sockaddr *)&address, size) == 0 || errno == EINPROGRESS);
 	return end_new(wire, name, fd);
 }

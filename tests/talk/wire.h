@@ -55,15 +55,16 @@ bool wire_server_waiting(
 
 struct end *wire_find(struct wire *wire, struct span name); /* NULL: none */
 
-/* from: an address to bind to first; family IP_NONE: any. */
-struct end *wire_connect(
-	struct wire *wire, struct span name, const struct endpoint *to, const struct ip *from);
+/* from: an address to bind to first; family IP_NONE: any. receive_bytes: room for what it has not
+ * read; 0: the system's. */
+struct end *wire_connect(struct wire *wire, struct span name, const struct endpoint *to,
+	const struct ip *from, int receive_bytes);
 
 /* NULL: none came in time. */
 struct end *wire_accept(struct wire *wire, struct span name, unsigned number);
 
-/* Said, and on its way as fast as the other side takes it (not waited for). cut: byte by byte, the loop turning
- * between. When the other side is gone the rest is lost. */
+/* Said, and on its way as fast as the other side takes it (not waited for). cut: byte by byte, the
+ * loop turning between. When the other side is gone the rest is lost. */
 void wire_send(struct wire *wire, struct end *end, struct span bytes, bool cut);
 
 /* false: the handshake failed. sni: may be NULL. */

@@ -155,7 +155,7 @@ static bool hear(struct play_session *s)
 	if (s->mode == MODE_PROXY) {
 		size_t size = in.len < 16 ? 16
 					  : 16 + (size_t)(unsigned char)in.at[14] * 256 +
-				(unsigned char)in.at[15];
+						    (unsigned char)in.at[15];
 
 		if (in.len < size)
 			return false;
@@ -444,8 +444,7 @@ struct play *play_new(unsigned n)
 	play->config.backends = &play->backend;
 	play->config.n_backends = 1;
 	play->config.timeouts.backend_connect = 30 * 1000;
-	play->client = (struct client){
-		.remote = {{.family = IP_V4, .bytes = {192, 0, 2, 7}}, 4321},
+	play->client = (struct client){.remote = {{.family = IP_V4, .bytes = {192, 0, 2, 7}}, 4321},
 		.local = {{.family = IP_V4, .bytes = {198, 51, 100, 1}}, 25},
 		.name = SPAN("client.example.org"),
 		.helo = SPAN("helo.example.org"),

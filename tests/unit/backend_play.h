@@ -1,6 +1,7 @@
 /*
- * backend_play: the stage for tests of proxy/backend.h: mail servers that say what a test wants, on the same loop,
- * over real sockets; a configuration, an envelope and a message to hand over; a clock that can be moved.
+ * backend_play: the stage for tests of proxy/backend.h: mail servers that say what a test wants, on
+ * the same loop, over real sockets; a configuration, an envelope and a message to hand over; a
+ * clock that can be moved.
  */
 #ifndef TESTS_BACKEND_PLAY_H
 #define TESTS_BACKEND_PLAY_H
@@ -10,18 +11,20 @@
 
 enum { PLAY_SERVERS = 2 };
 
-/* What a server says at each step. Several replies are separated by '|': the first time the first, and so on, the last for
- * all further times. CLOSE at a reply's end: the connection is closed behind it. Empty: no reply. */
-#define CLOSE  "\001"
+/* What a server says at each step. Several replies are separated by '|': the first time the first,
+ * and so on, the last for all further times. CLOSE at a reply's end: the connection is closed
+ * behind it. Empty: no reply. */
+#define CLOSE "\001"
 #define PLAY_STEPS(X)                                                                              \
-	X(greeting) X(ehlo) X(helo) X(starttls) X(xclient) X(xforward) X(mail) X(rcpt) X(data)     \
-	X(bdat) X(end) X(rset) X(quit)
+	X(greeting)                                                                                \
+	X(ehlo) X(helo) X(starttls) X(xclient) X(xforward) X(mail) X(rcpt) X(data) X(bdat) X(end)  \
+		X(rset) X(quit)
 
 enum play_step {
 #define X(name) STEP_##name,
 	PLAY_STEPS(X)
 #undef X
-	STEP_COUNT
+		STEP_COUNT
 };
 
 struct play_session;
@@ -40,11 +43,11 @@ struct play_server {
 	bool deaf_in_data;       /* stops to read once data begins, until play_listen */
 	struct tls_context *tls; /* owned */
 	unsigned times[STEP_COUNT];
-	unsigned connections;    /* accepted so far */
+	unsigned connections; /* accepted so far */
 	unsigned open;
-	unsigned messages;       /* whose end was seen */
-	struct buffer said;      /* commands seen, "connection: line\n" */
-	struct buffer content;   /* of the last message, as it came over the wire */
+	unsigned messages;     /* whose end was seen */
+	struct buffer said;    /* commands seen, "connection: line\n" */
+	struct buffer content; /* of the last message, as it came over the wire */
 	struct buffer proxy_header;
 	struct play_session *sessions;
 };
@@ -73,7 +76,7 @@ struct play {
 
 /* n servers listen; none is talked to before play_open. */
 struct play *play_new(unsigned n);
-void play_open(struct play *play);         /* backends_open, and the probes are over */
+void play_open(struct play *play); /* backends_open, and the probes are over */
 void play_open_unprobed(struct play *play);
 void play_free(struct play **play);
 

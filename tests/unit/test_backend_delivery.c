@@ -38,11 +38,10 @@ static void test_accepted(void **state)
 	assert_int_equal(play->delivery.attempts, 1);
 	assert_false(play->delivery.reused);
 	assert_string_equal(buffer_string(&server->content), "Subject: hello\r\n\r\nbody\r\n");
-	assert_string_equal(play_said(server),
-		"1: EHLO mx.example.net\n"
-		"1: MAIL FROM:<sender@example.org> SIZE=24\n"
-		"1: RCPT TO:<one@example.com>\n"
-		"1: DATA\n");
+	assert_string_equal(play_said(server), "1: EHLO mx.example.net\n"
+					       "1: MAIL FROM:<sender@example.org> SIZE=24\n"
+					       "1: RCPT TO:<one@example.com>\n"
+					       "1: DATA\n");
 	/* The next goes over the same connection. */
 	play_deliver(play);
 	assert_delivery(play, DELIVERY_ACCEPTED, 250, "4711");
@@ -70,8 +69,10 @@ static void test_parameters(void **state)
 	assert_delivery(play, DELIVERY_ACCEPTED, 250, "4711");
 	assert_string_equal(play_said(server),
 		"1: EHLO mx.example.net\n"
-		"1: MAIL FROM:<jörg@example.org> SIZE=24 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=QQ+2B1\n"
-		"1: RCPT TO:<\"a b\"@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@example.com\n"
+		"1: MAIL FROM:<jörg@example.org> SIZE=24 BODY=8BITMIME SMTPUTF8 RET=HDRS "
+		"ENVID=QQ+2B1\n"
+		"1: RCPT TO:<\"a b\"@example.com> NOTIFY=SUCCESS,DELAY "
+		"ORCPT=rfc822;a+2Bb@example.com\n"
 		"1: DATA\n");
 	(void)state;
 }
@@ -87,11 +88,10 @@ static void test_parameters_not_offered(void **state)
 	play_open(play);
 	play_deliver(play);
 	assert_delivery(play, DELIVERY_ACCEPTED, 250, "4711");
-	assert_string_equal(play_said(server),
-		"1: EHLO mx.example.net\n"
-		"1: MAIL FROM:<>\n"
-		"1: RCPT TO:<one@example.com>\n"
-		"1: DATA\n");
+	assert_string_equal(play_said(server), "1: EHLO mx.example.net\n"
+					       "1: MAIL FROM:<>\n"
+					       "1: RCPT TO:<one@example.com>\n"
+					       "1: DATA\n");
 	(void)state;
 }
 
@@ -145,8 +145,10 @@ static void refusals(const char *ehlo)
 	if (ehlo)
 		server->ehlo = ehlo;
 	server->mail = "550 5.1.8 who|250 ok";
-	server->rcpt = "503 5.5.1 no MAIL|550-5.1.1 no\r\n550 5.1.1 such user|450 4.2.1 later|250 ok";
-	server->data = "503 5.5.1 no RCPT|503 5.5.1 no RCPT|503 5.5.1 no RCPT|452 4.3.1 full|354 go";
+	server->rcpt =
+		"503 5.5.1 no MAIL|550-5.1.1 no\r\n550 5.1.1 such user|450 4.2.1 later|250 ok";
+	server->data =
+		"503 5.5.1 no RCPT|503 5.5.1 no RCPT|503 5.5.1 no RCPT|452 4.3.1 full|354 go";
 	server->end = "554 5.7.1 spam|451 4.7.1 later|250 2.0.0 ok";
 	if (ehlo) { /* in turns the server is asked less */
 		server->rcpt = strchr(server->rcpt, '|') + 1;
@@ -205,13 +207,12 @@ static void test_recipients(void **state)
 	play_open(play);
 	play_deliver(play);
 	assert_delivery(play, DELIVERY_ACCEPTED, 250, "4711");
-	assert_string_equal(play_said(server),
-		"1: EHLO mx.example.net\n"
-		"1: MAIL FROM:<sender@example.org> SIZE=24\n"
-		"1: RCPT TO:<one@example.com>\n"
-		"1: RCPT TO:<two@example.com>\n"
-		"1: RCPT TO:<three@example.com>\n"
-		"1: DATA\n");
+	assert_string_equal(play_said(server), "1: EHLO mx.example.net\n"
+					       "1: MAIL FROM:<sender@example.org> SIZE=24\n"
+					       "1: RCPT TO:<one@example.com>\n"
+					       "1: RCPT TO:<two@example.com>\n"
+					       "1: RCPT TO:<three@example.com>\n"
+					       "1: DATA\n");
 	assert_int_equal(play->recipients[2].backend_reply.code, 250);
 	(void)state;
 }
@@ -269,7 +270,7 @@ static void test_many_recipients(void **state)
 {
 	enum { N = 2000 };
 	struct recipient *many = calloc(N, sizeof(*many));
-	char (*names)[64] = calloc(N, sizeof(*names));
+	char(*names)[64] = calloc(N, sizeof(*names));
 
 	for (unsigned i = 0; i < N; i++) {
 		snprintf(names[i], sizeof(names[i]), "user.with.a.longer.name.%u@example.com", i);
@@ -310,8 +311,8 @@ static void garbage(enum play_step step, const char *answer, enum delivery_outco
 
 static void test_garbage(void **state)
 {
-	static const char *const answers[] = {"354 go on", "what?", "999 ok", "250\001ok", "2500 ok",
-		"250-ok\r\n251 ok", "150 wait", "350 more"};
+	static const char *const answers[] = {"354 go on", "what?", "999 ok", "250\001ok",
+		"2500 ok", "250-ok\r\n251 ok", "150 wait", "350 more"};
 
 	for (size_t i = 0; i < COUNT_OF(answers); i++) {
 		garbage(STEP_mail, answers[i], DELIVERY_DEFERRED);
@@ -359,7 +360,8 @@ static void test_extra_reply_behind_the_last(void **state)
 
 static void test_text_made_harmless(void **state)
 {
-	server->end = "550-5.7.1 b\xc3\xa4" "d\r\n550 5.7.1 tab\there";
+	server->end = "550-5.7.1 b\xc3\xa4"
+		      "d\r\n550 5.7.1 tab\there";
 	play_open(play);
 	play_deliver(play);
 	assert_delivery(play, DELIVERY_REFUSED, 550, "5.7.1 b??d\n");
@@ -456,8 +458,8 @@ static void test_timeouts(void **state)
 	PLAY_UNTIL(play, server->messages == 1);
 	play_advance(play, 590 * 1000);
 	assert_false(play->done);
-	assert_string_equal(delivery_waits_for(&play->delivery),
-		"backend reply to the end of the message");
+	assert_string_equal(
+		delivery_waits_for(&play->delivery), "backend reply to the end of the message");
 	play_advance(play, 11 * 1000);
 	PLAY_UNTIL(play, play->done);
 	assert_delivery(play, DELIVERY_IN_DOUBT, 451, "4.4.2");
@@ -479,6 +481,8 @@ static void cancelled_at(enum play_step step, enum delivery_outcome outcome)
 
 	play_open(p);
 	*script[step] = "";
+	if (step == STEP_mail) /* or these would pass for its answer */
+		s->rcpt = s->data = "";
 	play_deliver_start(p);
 	PLAY_UNTIL(p, s->times[step]);
 	delivery_cancel(&p->delivery);
@@ -496,6 +500,8 @@ static void cancelled_at(enum play_step step, enum delivery_outcome outcome)
 	assert_int_equal(s->messages, outcome == DELIVERY_CANCELLED ? 0 : 1);
 	/* The next one goes its way. */
 	*script[step] = usual;
+	s->rcpt = "250 ok";
+	s->data = "354 go on";
 	if (step < STEP_mail) { /* the connection is of use to the next */
 		play_speak(s, usual);
 		play_speak(s, "\r\n");

@@ -467,7 +467,7 @@ static void remove_folder(const char *folder)
 
 static void test_bundle_load(void **state)
 {
-	char folder[] = "/tmp/postern-test-XXXXXX", path[256], expected[1024];
+	char folder[] = "/tmp/postern-test-XXXXXX", path[256], expected[4096];
 	struct buffer report = BUFFER_INIT(OUT_MAX);
 	struct bundle *bundle;
 	struct config *c;

@@ -40,7 +40,7 @@ class DovecotLMTP(Peer):
 
     name = "dovecot"
     protocol = "lmtp"
-    seen_pattern = r"lmtp\((?:\d+)?\)?.*?Connect from ([0-9a-fA-F.:]+)"
+    seen_pattern = r"lmtp\(\d+\): Info: (?:Connect|Disconnect) from ([0-9a-fA-F.:]*[0-9a-fA-F])"  # after XCLIENT the last only
     unknown_text = "User doesn't exist"
 
     def __init__(self, directory, proxy=False, trusted=""):

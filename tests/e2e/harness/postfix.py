@@ -85,7 +85,7 @@ class Postfix(Peer):
         self.proxy = settings.get("smtpd_upstream_proxy_protocol") == "haproxy"
         root = self.root
         if certificate:
-            root.write("/etc/postfix/cert.pem", certificate.cert.read_text() + certificate.key.read_text())
+            root.write("/etc/postfix/cert.pem", certificate.key.read_text() + certificate.cert.read_text())
             settings.setdefault("smtpd_tls_security_level", "may")
             settings["smtpd_tls_chain_files"] = "/etc/postfix/cert.pem"
         root.write("/etc/postfix/main.cf", MAIN_CF.format(domain=DOMAIN, networks=networks)
