@@ -98,13 +98,13 @@ int cli_help(const struct invocation *invocation)
 
 int cli_usage(const struct invocation *invocation, const char *format, ...)
 {
+	char text[512];
 	va_list args;
 
-	fprintf(stderr, "postern %s: ", invocation->command->name);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "postern %s: %s\n", invocation->command->name, text);
 	print_synopsis(stderr, invocation->command);
 	return CLI_USAGE;
 }

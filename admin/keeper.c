@@ -83,16 +83,18 @@ static void on_request(void *context, uint32_t id, const struct control_request 
 
 static void link_free(struct link *link)
 {
-	struct keeper *keeper = link->keeper;
-
-	for (struct link **at = &keeper->links; *at; at = &(*at)->next) {
-		if (*at != link)
-			continue;
-		*at = link->next;
-		break;
-	}
 	ipc_close(&link->ipc);
 	free(link);
+}
+
+static void link_remove(struct link *link)
+{
+	struct link **at = &link->keeper->links;
+
+	while (*at != link)
+		at = &(*at)->next;
+	*at = link->next;
+	link_free(link);
 }
 
 static void on_link_end(void *context)
@@ -101,7 +103,7 @@ static void on_link_end(void *context)
 	struct keeper *keeper = link->keeper;
 
 	enquiry_on_link_end(link);
-	link_free(link);
+	link_remove(link);
 	if (keeper->state == KEEPER_ORPHANED && !keeper->links)
 		end_process(keeper, EXIT_SUCCESS);
 }
@@ -292,8 +294,12 @@ static void close_all(struct keeper *keeper)
 {
 	close_reception(keeper);
 	enquiry_close_all(keeper);
-	while (keeper->links)
-		link_free(keeper->links);
+	while (keeper->links) {
+		struct link *link = keeper->links;
+
+		keeper->links = link->next;
+		link_free(link);
+	}
 	ipc_close(&keeper->supervisor);
 	timer_clear(&keeper->loop.timers, &keeper->orphaned);
 	uv_close((uv_handle_t *)&keeper->term, NULL);

@@ -9,11 +9,9 @@
 #include "proxy/backend_server.h"
 #include "proxy/backend_trouble.h"
 
-enum {
-	REFUSED_LATE_MS =
-		24 * 3600 * 1000, /* a recipient refused when the message was handed over */
-	PUT_OFF_MS = 3600 * 1000  /* 4xx then: told once, when the client comes again */
-};
+/* For how long a recipient that was refused only when the message was handed over stays refused;
+ * one put off then is told so once, if its client comes again within the hour. */
+enum { REFUSED_LATE_MS = 24 * 3600 * 1000, PUT_OFF_MS = 3600 * 1000 };
 
 static void send_turns(struct backend_job *job);
 
@@ -163,8 +161,7 @@ void backend_exchange_begin(struct backend_job *job)
 	*x = (struct backend_exchange){.lmtp = job->backend->config->protocol == BACKEND_LMTP,
 		.n_recipients = job->check ? 1 : job->delivery->envelope->n_recipients};
 	if (backend_job_envelope(job)->smtputf8 && !can(job, CAN_SMTPUTF8)) {
-		backend_job_answer(job, backend_trouble_reply(TROUBLE_NO_SMTPUTF8));
-		backend_job_over(job);
+		backend_job_end(job, backend_trouble_reply(TROUBLE_NO_SMTPUTF8));
 		return;
 	}
 	x->plan = backend_plan_choose(job);
@@ -415,13 +412,12 @@ static void lmtp_reply(struct backend_job *job, const struct reply *reply)
 		return;
 	}
 	if (x->final_2xx && x->final_2xx < x->n_recipients) {
-		backend_job_answer(job, backend_trouble_reply(TROUBLE_SOME_DELIVERED));
+		backend_job_end(job, backend_trouble_reply(TROUBLE_SOME_DELIVERED));
 	} else {
 		if (x->final_5xx)
 			forget_refusals(job);
-		backend_job_answer(job, NULL);
+		backend_job_end(job, NULL);
 	}
-	backend_job_over(job);
 }
 
 static void content_reply(struct backend_job *job, const struct reply *reply)
@@ -446,8 +442,7 @@ static void content_reply(struct backend_job *job, const struct reply *reply)
 	} else {
 		c->worn |= reply->code == 421;
 		backend_job_keep_reply(job, reply);
-		backend_job_answer(job, NULL);
-		backend_job_over(job);
+		backend_job_end(job, NULL);
 	}
 }
 

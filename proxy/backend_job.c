@@ -174,8 +174,14 @@ void backend_job_answer(struct backend_job *job, const struct reply *reply)
 			reply);
 }
 
-static void end(struct backend_job *job, const struct reply *reply)
+void backend_job_end(struct backend_job *job, const struct reply *reply)
 {
+	struct backend_connection *c = job->connection;
+
+	/* The connection first: a caller who goes on at once with its next message finds it free. */
+	job->connection = NULL;
+	if (c)
+		backend_connection_release(c);
 	backend_job_answer(job, reply);
 	backend_job_free(job);
 }
@@ -213,7 +219,7 @@ void backend_job_seek(struct backend_job *job)
 		return;
 	server = backend_server_choose(job->backend, job->tried);
 	if (!server) {
-		end(job, job->failure.code ? &job->failure : NULL);
+		backend_job_end(job, job->failure.code ? &job->failure : NULL);
 		return;
 	}
 	if (job->server != server)
@@ -256,7 +262,7 @@ static void on_deadline(struct timer *timer)
 
 	MAGIC_ENSURE(job, JOB_MAGIC);
 	leave_queue(job);
-	end(job, backend_trouble_reply(TROUBLE_BUSY));
+	backend_job_end(job, backend_trouble_reply(TROUBLE_BUSY));
 }
 
 void backend_job_run(struct backend_job *job, struct backend_connection *c)
@@ -358,7 +364,7 @@ void backend_job_lost(struct backend_job *job, const struct backend_loss *loss)
 	} else if (!running || loss->kind == LOSS_CLOSING) {
 		seek_elsewhere(job, loss);
 	} else {
-		end(job, meaning(loss));
+		backend_job_end(job, meaning(loss));
 	}
 }
 

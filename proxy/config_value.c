@@ -6,7 +6,7 @@
 #include "lib/mail/address.h"
 #include "proxy/config_read.h"
 
-enum { TEXT_MAX = 1024, NAME_MAX_BYTES = 64, AUTHSERV_ID_MAX = 255, CPUS_MAX = 4096 };
+enum { TEXT_MAX = 1024, NAME_MAX_BYTES = 64, AUTHSERV_ID_MAX = 255, CPUS_MAX = 4096, WORKERS_MAX = 64 };
 
 void field_set(void *base, struct field field, uint64_t value)
 {
@@ -287,7 +287,7 @@ static unsigned cpus_usable(void)
 	if (set && sched_getaffinity(0, size, set) == 0)
 		count = CPU_COUNT_S(size, set);
 	CPU_FREE(set);
-	return count < 1 ? 1 : (unsigned)count;
+	return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (unsigned)count;
 }
 
 static bool read_workers(struct reader *r, const struct option *o, void *base)

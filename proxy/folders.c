@@ -16,22 +16,8 @@
 
 enum { CONTROL_BACKLOG = 64 };
 
-/* A folder that is there stays as it is; one that we make belongs to the children's account. */
-static bool make_folder(
-	const char *path, mode_t mode, const struct privileges *privileges, struct err *err)
-{
-	if (mkdir(path, mode) < 0)
-		return errno == EEXIST || err_errno(err, "can't create the folder %s", path);
-	/* lchown: the folder above may already be theirs, and a symbolic link in our way be a trap.
-	 */
-	if (privileges->drop && lchown(path, privileges->uid, privileges->gid) < 0)
-		return err_errno(err, "can't hand the folder %s to the workers' account", path);
-	return true;
-}
-
-/* As make_folder, with the folders above it. */
-static bool make_folders(
-	const char *path, mode_t mode, const struct privileges *privileges, struct err *err)
+/* As mkdir -p; what is there stays as it is. */
+static bool make_folders(const char *path, mode_t mode, struct err *err)
 {
 	char *copy = memory_string(path);
 	bool ok = true;
@@ -42,34 +28,51 @@ static bool make_folders(
 			ok = err_errno(err, "can't create the folder %s", copy);
 		*slash = '/';
 	}
+	if (ok && mkdir(path, mode) < 0 && errno != EEXIST)
+		ok = err_errno(err, "can't create the folder %s", path);
 	free(copy);
-	return ok && make_folder(path, mode, privileges, err);
+	return ok;
 }
 
-static int open_folder(const char *path, struct err *err)
+/* Opens a folder, made if it is missing. One that belongs to root, as it does when systemd, a
+ * package or we made it, is handed over to the children's account: by descriptor, for the path may
+ * lie in a folder that is theirs. */
+static int open_folder(
+	const char *path, mode_t mode, const struct privileges *privileges, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat info;
+	int fd = -1;
 
-	if (fd < 0)
+	if (!make_folders(path, mode, err))
+		return -1;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
 		err_errno(err, "can't open the folder %s", path);
+		return -1;
+	}
+	if (privileges->drop && fstat(fd, &info) == 0 && info.st_uid == 0 &&
+		fchown(fd, privileges->uid, privileges->gid) < 0) {
+		err_errno(err, "can't hand the folder %s to the workers' account", path);
+		close(fd);
+		return -1;
+	}
 	return fd;
 }
 
 static bool open_state(struct folders *folders, const char *state,
 	const struct privileges *privileges, struct err *err)
 {
-	char *spool = memory_new(strlen(state) + sizeof("/spool"));
-	bool ok = make_folders(state, 0700, privileges, err);
+	size_t size = strlen(state) + sizeof("/spool");
+	char *spool = memory_new(size);
+	bool ok = (folders->state = open_folder(state, 0700, privileges, err)) >= 0;
 
-	sprintf(spool, "%s/spool", state);
-	ok = ok && (folders->state = open_folder(state, err)) >= 0;
 	if (ok && flock(folders->state, LOCK_EX | LOCK_NB) < 0)
 		ok = errno == EWOULDBLOCK
 			     ? err_set(err, "another postern is running with the state folder %s",
 				       state)
 			     : err_errno(err, "can't lock the state folder %s", state);
-	ok = ok && make_folder(spool, 0700, privileges, err);
-	ok = ok && (folders->spool = open_folder(spool, err)) >= 0;
+	snprintf(spool, size, "%s/spool", state);
+	ok = ok && (folders->spool = open_folder(spool, 0700, privileges, err)) >= 0;
 	free(spool);
 	return ok;
 }
@@ -127,26 +130,31 @@ static bool bind_control(struct folders *folders, const struct sockaddr_un *addr
 	return true;
 }
 
-static bool open_control(struct folders *folders, const char *path,
-	const struct privileges *privileges, struct err *err)
+/* The folder that the socket goes into; it stays root's when we make it as root. */
+static bool make_parent(const char *path, struct err *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char *folder = memory_string(path);
 	char *slash = strrchr(folder, '/');
 	bool ok = true;
 
 	if (slash && slash != folder) {
 		*slash = '\0';
-		ok = make_folders(folder, 0755, privileges, err);
+		ok = make_folders(folder, 0755, err);
 	}
 	free(folder);
-	if (!ok)
-		return false;
+	return ok;
+}
+
+static bool open_control(struct folders *folders, const char *path,
+	const struct privileges *privileges, struct err *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(err, "the control socket's path %s is longer than %zu bytes", path,
 			sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, path);
-	if (!remove_stale(&address, err))
+	if (!make_parent(path, err) || !remove_stale(&address, err))
 		return false;
 	folders->control = unix_socket();
 	if (folders->control < 0)

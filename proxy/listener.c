@@ -127,6 +127,12 @@ struct listener *listener_open(
 	return l;
 }
 
+void listener_sweep(struct listener *l)
+{
+	on_poll(&l->poll, 0, UV_READABLE);
+	timer_clear(&l->worker->loop->timers, &l->pause);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	free(handle->data);

@@ -24,6 +24,9 @@ struct listener {
 
 struct listener *listener_open(struct worker *worker, unsigned id, const struct listen_config *config, int fd);
 
+/* Takes what waits in the backlog now: nobody else may be there to do it once this one is closed. */
+void listener_sweep(struct listener *listener);
+
 /* Stops at once, frees later. */
 void listener_close(struct listener *listener);
 

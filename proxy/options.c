@@ -137,9 +137,9 @@ const struct option option_table[] = {
 		ROW("", "workers", workers),
 		.at = FIELD(struct config, workers),
 		.also = FIELD(struct config, workers_auto),
-		RANGE(1, 1024),
+		RANGE(1, 64),
 		.fallback = "auto",
-		.help = "Worker processes; auto is one for each CPU that postern may use.",
+		.help = "Worker processes; auto is one for each CPU that postern may use, 64 at most.",
 	},
 	{
 		ROW("", "state", path),
@@ -629,7 +629,6 @@ const struct option option_table[] = {
 		.also = FIELD(struct config, log.file),
 		.choices = log_targets,
 		.fallback = "stderr",
-		.flags = OPTION_RESTART,
 		.help = "Where log lines go; SIGUSR1 opens a file anew.",
 	},
 };

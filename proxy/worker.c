@@ -132,8 +132,12 @@ void worker_drain(struct worker *worker, enum worker_drain drain)
 	if (drain <= worker->drain)
 		return;
 	worker->drain = drain;
-	while (worker->listeners)
+	while (worker->listeners) {
+		/* After a reload that dropped the listener, its backlog is ours alone. */
+		if (drain == WORKER_DRAIN_SESSIONS)
+			listener_sweep(worker->listeners);
 		worker_unlisten(worker, worker->listeners->id);
+	}
 	backends_drain(worker->backends);
 	for (struct session *s = worker->sessions; s; s = next) {
 		next = s->next;

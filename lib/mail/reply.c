@@ -168,8 +168,9 @@ static enum reply_status parse_line(struct reply_parser *parser, struct span lin
 
 	if (line.len && line.at[line.len - 1] == '\r')
 		line.len--;
+	/* Other controls are for reply_text_clean: a refusal is one, even in colour. */
 	for (size_t i = 0; i < line.len; i++)
-		if (is_control(line.at[i]) && line.at[i] != '\t')
+		if (line.at[i] == '\0' || line.at[i] == '\r')
 			return REPLY_BAD;
 	code = parse_code(&line, &more);
 	if (code == 0 || (parser->lines && code != reply->code))

@@ -38,7 +38,7 @@ enum {
 enum reply_status {
 	REPLY_MORE, /* the input ended inside a reply: go on with more bytes */
 	REPLY_DONE, /* parser->reply is whole; the input may hold further replies */
-	REPLY_BAD   /* not SMTP: code, separator, differing codes, control bytes, too long */
+	REPLY_BAD   /* not SMTP: code, separator, differing codes, NUL or a bare CR, too long */
 };
 
 struct reply_parser {

@@ -428,7 +428,8 @@ static bool turn_once(struct wire *wire)
 static bool sleep_until_something(struct wire *wire, int most_ms)
 {
 	static struct pollfd polled[POLLED_MAX];
-	int loop_ms = uv_backend_timeout(&wire->house->loop.uv);
+	const uv_loop_t *uv = &wire->house->loop.uv;
+	int loop_ms = uv_loop_alive(uv) ? uv_backend_timeout(uv) : -1;
 	nfds_t n = 0;
 	int ready;
 

@@ -12,6 +12,7 @@
 #include <openssl/x509.h>
 #include <netinet/tcp.h>
 #include <sys/mman.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/base/fail.h"
@@ -24,8 +25,8 @@ struct play_session {
 	unsigned number, rcpts;
 	enum play_mode mode;
 	uint64_t bdat_left;
-	bool closing, tls;
-	struct buffer in;
+	bool closing, tls, mail;
+	struct buffer in, content;
 	struct stream stream;
 };
 
@@ -52,6 +53,14 @@ static void say(struct play_session *s, struct span text)
 		session_close(s);
 }
 
+static bool out_of_order(const struct play_session *s, enum play_step step)
+{
+	if (!s->server->strict)
+		return false;
+	return (step == STEP_mail && s->mail) || (step == STEP_rcpt && !s->mail) ||
+	       ((step == STEP_data || step == STEP_end) && !s->rcpts);
+}
+
 /* Returns the first digit of what was said; 0: nothing. */
 static char answer(struct play_session *s, enum play_step step)
 {
@@ -61,13 +70,18 @@ static char answer(struct play_session *s, enum play_step step)
 #undef X
 	};
 	const char *script = *(const char **)(void *)((char *)s->server + offsets[step]);
-	struct span text = span_text(script);
+	const char *made_up = s->server->improvise ? s->server->improvise(s->server, step) : NULL;
+	struct span text = span_text(made_up ? made_up : script);
 
-	if (step == STEP_ehlo && s->tls && s->server->ehlo_tls)
+	if (out_of_order(s, step))
+		text = SPAN("503 5.5.1 bad sequence of commands");
+	else if (step == STEP_ehlo && s->tls && s->server->ehlo_tls)
 		text = span_text(s->server->ehlo_tls);
 	for (unsigned n = s->server->times[step]++; n && span_find_char(text, '|') < text.len; n--)
 		text = span_from(text, span_find_char(text, '|') + 1);
 	text = span_first(text, span_find_char(text, '|'));
+	if (step == STEP_mail && text.len && text.at[0] == '2')
+		s->mail = true;
 	if (step == STEP_rcpt && text.len && text.at[0] == '2')
 		s->rcpts++;
 	say(s, text);
@@ -80,16 +94,22 @@ static void data_ended(struct play_session *s)
 {
 	unsigned n = s->server->lmtp_ends ? s->rcpts : 1;
 
+	buffer_free(&s->server->content);
+	s->server->content = s->content;
+	s->content = BUFFER_INIT(64 << 20);
 	s->server->messages++;
 	s->mode = MODE_COMMANDS;
 	while (n-- && !s->closing)
-		answer(s, STEP_end);
+		s->server->end_said = answer(s, STEP_end);
 	s->rcpts = 0;
+	s->mail = false;
+	if (s->server->on_message)
+		s->server->on_message(s->server);
 }
 
 static void begin_data(struct play_session *s)
 {
-	buffer_clear(&s->server->content);
+	buffer_clear(&s->content);
 	if (s->server->deaf_in_data)
 		stream_read(&s->stream, false);
 }
@@ -123,8 +143,10 @@ static void hear_command(struct play_session *s, struct span line)
 		if (span_starts(line, span_text(verbs[i].verb)))
 			step = verbs[i].step;
 	assert_int_not_equal(step, STEP_COUNT);
-	if (step == STEP_mail || step == STEP_rset)
+	if (step == STEP_rset) {
 		s->rcpts = 0;
+		s->mail = false;
+	}
 	if (step == STEP_bdat) {
 		s->bdat_left = strtoull(line.at + 5, NULL, 10);
 		s->mode = MODE_BDAT;
@@ -168,7 +190,7 @@ static bool hear(struct play_session *s)
 	if (s->mode == MODE_BDAT) {
 		size_t taken = in.len < s->bdat_left ? in.len : s->bdat_left;
 
-		assert_true(buffer_add(&s->server->content, span_first(in, taken)));
+		assert_true(buffer_add(&s->content, span_first(in, taken)));
 		buffer_consume(&s->in, taken);
 		s->bdat_left -= taken;
 		if (s->bdat_left == 0)
@@ -182,7 +204,7 @@ static bool hear(struct play_session *s)
 		bool last = end == 1 && in.at[0] == '.';
 
 		if (!last)
-			assert_true(buffer_add(&s->server->content, span_first(in, end + 2)));
+			assert_true(buffer_add(&s->content, span_first(in, end + 2)));
 		buffer_consume(&s->in, end + 2);
 		if (last)
 			data_ended(s);
@@ -225,6 +247,7 @@ static void on_closed(void *context)
 	*at = s->next;
 	s->server->open--;
 	buffer_free(&s->in);
+	buffer_free(&s->content);
 	free(s);
 }
 
@@ -246,6 +269,7 @@ static void on_accept(uv_poll_t *poll, int status, int events)
 	s = memory_zeroed(sizeof(*s));
 	s->server = server;
 	s->in = BUFFER_INIT(64 << 20);
+	s->content = BUFFER_INIT(64 << 20);
 	s->next = server->sessions;
 	server->sessions = s;
 	s->number = ++server->connections;
@@ -262,12 +286,34 @@ static void on_accept(uv_poll_t *poll, int status, int events)
 
 /* --- the servers --- */
 
+static void watch(struct play_server *server)
+{
+	uv_poll_init(&server->play->loop.uv, &server->poll, server->fd);
+	server->poll.data = server;
+	uv_poll_start(&server->poll, UV_READABLE, on_accept);
+}
+
+static void start_unix(struct play_server *server)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	strcpy(address.sun_path, server->unix_path);
+	server->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(server->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(server->fd, 64), 0);
+	watch(server);
+}
+
 void play_start(struct play_server *server)
 {
 	struct sockaddr_storage address;
 	socklen_t size;
 	int one = 1;
 
+	if (server->unix_path[0]) {
+		start_unix(server);
+		return;
+	}
 	server->endpoint.ip = (struct ip){.family = IP_V4, .bytes = {127, 0, 0, 1}};
 	size = endpoint_sockaddr(&server->endpoint, &address);
 	server->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -277,9 +323,7 @@ void play_start(struct play_server *server)
 	size = sizeof(address);
 	getsockname(server->fd, (struct sockaddr *)&address, &size);
 	server->endpoint = endpoint_of((struct sockaddr *)&address);
-	uv_poll_init(&server->play->loop.uv, &server->poll, server->fd);
-	server->poll.data = server;
-	uv_poll_start(&server->poll, UV_READABLE, on_accept);
+	watch(server);
 }
 
 static void stop_listening(struct play_server *server)
@@ -292,11 +336,20 @@ static void stop_listening(struct play_server *server)
 	play_rest(server->play);
 }
 
+static bool any_closing(const struct play_server *server)
+{
+	const struct play_session *s = server->sessions;
+
+	while (s && !s->closing)
+		s = s->next;
+	return s != NULL;
+}
+
 void play_hang_up(struct play_server *server)
 {
 	for (struct play_session *s = server->sessions; s; s = s->next)
 		session_close(s);
-	PLAY_UNTIL(server->play, server->open == 0);
+	PLAY_UNTIL(server->play, !any_closing(server));
 }
 
 void play_stop(struct play_server *server)
@@ -410,7 +463,7 @@ static void server_new(struct play *play, struct play_server *server)
 		.quit = "221 bye" CLOSE,
 		.said = BUFFER_INIT(1 << 20),
 		.content = BUFFER_INIT(64 << 20),
-		.proxy_header = BUFFER_INIT(4096),
+		.proxy_header = BUFFER_INIT(1 << 20),
 	};
 	play_start(server);
 }

@@ -17,8 +17,9 @@ enum { PLAY_SERVERS = 2 };
 #define CLOSE "\001"
 #define PLAY_STEPS(X)                                                                              \
 	X(greeting)                                                                                \
-	X(ehlo) X(helo) X(starttls) X(xclient) X(xforward) X(mail) X(rcpt) X(data) X(bdat) X(end)  \
-		X(rset) X(quit)
+	X(ehlo)                                                                                    \
+	X(helo)                                                                                    \
+	X(starttls) X(xclient) X(xforward) X(mail) X(rcpt) X(data) X(bdat) X(end) X(rset) X(quit)
 
 enum play_step {
 #define X(name) STEP_##name,
@@ -34,19 +35,25 @@ struct play_server {
 	int fd;
 	uv_poll_t poll;
 	struct endpoint endpoint;
+	char unix_path[100]; /* not empty: listens there instead */
 #define X(name) const char *name;
 	PLAY_STEPS(X)
 #undef X
-	const char *ehlo_tls;    /* once TLS is on; NULL: as ehlo */
-	bool proxy;              /* a PROXY v2 header comes first */
-	bool lmtp_ends;          /* as many replies to the end as recipients were taken */
-	bool deaf_in_data;       /* stops to read once data begins, until play_listen */
+	const char *ehlo_tls; /* once TLS is on; NULL: as ehlo */
+	bool proxy;           /* a PROXY v2 header comes first */
+	bool lmtp_ends;       /* as many replies to the end as recipients were taken */
+	bool strict;          /* commands out of order are refused with 503, as real servers do */
+	bool deaf_in_data;    /* stops to read once data begins, until play_listen */
 	struct tls_context *tls; /* owned */
+	/* What it says this time, or NULL: as above. */
+	const char *(*improvise)(struct play_server *server, enum play_step step);
 	unsigned times[STEP_COUNT];
+	char end_said;        /* the first character of the last answer to a message's end */
 	unsigned connections; /* accepted so far */
 	unsigned open;
-	unsigned messages;     /* whose end was seen */
-	struct buffer said;    /* commands seen, "connection: line\n" */
+	unsigned messages;                              /* whose end was seen */
+	void (*on_message)(struct play_server *server); /* behind the answer to it; may be NULL */
+	struct buffer said;                             /* commands seen, "connection: line\n" */
 	struct buffer content; /* of the last message, as it came over the wire */
 	struct buffer proxy_header;
 	struct play_session *sessions;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "tests/unit/backend_play.h"
 
@@ -248,6 +249,26 @@ static void test_name_unknown(void **state)
 	(void)state;
 }
 
+static void test_unix_socket(void **state)
+{
+	play_stop(server);
+	snprintf(server->unix_path, sizeof(server->unix_path), "/tmp/backend-play.%d",
+		(int)getpid());
+	play_start(server);
+	play->server_config[0].unix_path = server->unix_path;
+	play->server_config[0].host = NULL;
+	play->server_config[0].endpoint.ip.family = IP_NONE;
+	play->backend.protocol = BACKEND_LMTP;
+	play->backend.tls = BACKEND_TLS_OPPORTUNISTIC; /* of no use there */
+	server->ehlo = STARTTLS;
+	play_open(play);
+	play_deliver(play);
+	assert_delivery(play, DELIVERY_ACCEPTED, 250, "4711");
+	assert_null(strstr(play_said(server), "STARTTLS"));
+	unlink(server->unix_path);
+	(void)state;
+}
+
 /* The process may end at any time. */
 static void test_close_during_lookup(void **state)
 {
@@ -405,6 +426,7 @@ int main(void)
 		CASE_ONE(test_crowded),
 		CASE_ONE(test_name_lookup),
 		CASE_ONE(test_name_unknown),
+		CASE_ONE(test_unix_socket),
 		CASE_ONE(test_close_during_lookup),
 		CASE_ONE(test_tls),
 		CASE_ONE(test_tls_opportunistic),

@@ -340,7 +340,7 @@ static void test_recovery(void **state)
 		"t.conf:2:1: error: unknown key `smtpd_banner`\n"
 		"    smtpd_banner $myhostname ESMTP { a { b } }\n"
 		"    ^~~~~~~~~~~~\n"
-		"t.conf:3:9: error: `0` is out of range: `workers` takes 1 to 1024\n"
+		"t.conf:3:9: error: `0` is out of range: `workers` takes 1 to 64\n"
 		"    workers 0\n"
 		"            ^\n");
 	expect_report(BASE "limits {\n\terrors 5\ntimeouts { command 1m }\nworkers 2 }",

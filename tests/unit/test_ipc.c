@@ -273,6 +273,29 @@ static void test_waiting_descriptors(void **state)
 	teardown(f);
 }
 
+/* Sent in many pieces, the descriptor goes with the first and only once. */
+static void test_pieces_with_descriptors(void **state)
+{
+	enum { COUNT = 5, SIZE = 1024 * 1024 };
+	struct fixture *f = setup(true);
+	char *bytes = memory_zeroed(SIZE);
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT; i++) {
+		int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		struct ipc_frame frame = frame_of(1, i, span_make(bytes, SIZE));
+
+		frame.fds = &fd;
+		frame.n_fds = 1;
+		assert_true(ipc_send(f->a.ipc, &frame));
+		close(fd);
+	}
+	turn_until(f, &f->b.frames, COUNT);
+	assert_int_equal(f->b.n_fds, COUNT);
+	free(bytes);
+	teardown(f);
+}
+
 static void test_too_much_waits(void **state)
 {
 	enum { SIZE = 30 * 1024 * 1024 };
@@ -450,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_most_descriptors),
 		cmocka_unit_test(test_waiting_descriptors),
+		cmocka_unit_test(test_pieces_with_descriptors),
 		cmocka_unit_test(test_too_much_waits),
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_nonsense),

@@ -140,7 +140,7 @@ static const struct reading readings[] = {
 	{"250-a\r\nfoo\r\n", REPLY_BAD, 0, "", "", ""},
 	{"250 a\rb\r\n", REPLY_BAD, 0, "", "", ""},
 	{"250 a\r\r\n", REPLY_BAD, 0, "", "", ""},
-	{"250 a\x1b[2J\r\n", REPLY_BAD, 0, "", "", ""},
+	{"250 a\x1b[2J\r\n", REPLY_DONE, 250, "", "a\x1b[2J", ""},
 	{"HTTP/1.1 400 Bad Request\r\n", REPLY_BAD, 0, "", "", ""},
 	{"* OK IMAP4rev1\r\n", REPLY_BAD, 0, "", "", ""},
 };

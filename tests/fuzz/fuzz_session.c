@@ -1,0 +1,739 @@
+/*
+ * A whole session, from greeting to close, with a backend behind it. The input decides what the
+ * client says in which pieces, and where the backend fails; the backend never lies (it says 250
+ * only to what it has), so that these must hold whatever comes:
+ *
+ * - the session ends when its time is up, and gives everything back;
+ * - a message that the client saw acknowledged was wholly received by the backend, once;
+ * - behind a violation (550 5.6.11) and behind a 421 nothing is said and so nothing is run;
+ * - the backend sees well-formed commands only, recipients of ours only, and content of whole CRLF
+ * lines;
+ * - each line that the client sees is a reply.
+ *
+ * Input: byte 0 what the backend offers, byte 1 how the worker is set up, byte 2 n, then n bytes of
+ * faults, one for each reply of the backend's; then pieces: a length (1 to 255) and so many bytes
+ * of the client's, or 0 and an event.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/base/fail.h"
+#include "proxy/session.h"
+
+enum { CONNECTIONS_MAX = 64, MESSAGES_MAX = 4096, CLIENT_MAX = 1024 * 1024, TURNS_MAX = 20000 };
+
+enum fault {
+	FAULT_OK,
+	FAULT_4XX,
+	FAULT_5XX,
+	FAULT_421,
+	FAULT_CLOSE,
+	FAULT_RESET,
+	FAULT_GARBAGE,
+	FAULT_SILENCE,
+	FAULT_CUT,   /* the right reply, in two pieces */
+	FAULT_LINES, /* the right reply, in three lines */
+	FAULT_COUNT
+};
+
+enum event {
+	EVENT_HALF_CLOSE,
+	EVENT_RESET,
+	EVENT_MINUTE,
+	EVENT_TEN_MINUTES,
+	EVENT_DRAIN_MESSAGES,
+	EVENT_DRAIN_NOW,
+	EVENT_TURN, /* one turn of the loop only, behind the next piece */
+	EVENT_COUNT
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+/* A connection of the backend's, which is honest. */
+struct server {
+	int fd; /* -1: free */
+	struct buffer in;
+	struct buffer content;
+	bool in_data;
+	uint64_t bdat_left;
+	bool bdat, bdat_last, has_rcpt;
+};
+
+struct run {
+	const uint8_t *data;
+	size_t size;
+	const uint8_t *faults;
+	size_t n_faults;
+	uint8_t offers;
+	struct server servers[CONNECTIONS_MAX];
+	int client;                /* -1: closed by us */
+	struct buffer said, heard; /* by the client */
+	unsigned received;         /* messages that the backend has, and said so */
+	bool acknowledged[MESSAGES_MAX];
+	bool one_turn;
+	struct worker *worker;
+};
+
+static struct loop loop;
+static struct shared *shared;
+static struct log log_nowhere;
+static struct config *configs[4];
+static int listener;
+static char folder[64];
+
+#define PROPERTY(condition)                                                                        \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			broken(#condition, __LINE__);                                              \
+	} while (0)
+
+static struct run *current;
+
+static _Noreturn void broken(const char *property, int line)
+{
+	fprintf(stderr, "line %d: broken: %s\nthe client said:\n%s\nand heard:\n%s\n", line,
+		property, buffer_string(&current->said), buffer_string(&current->heard));
+	abort();
+}
+
+/* --- once --- */
+
+static void remove_folder(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/b", folder);
+	unlink(path);
+	rmdir(folder);
+}
+
+static void open_listener(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	snprintf(folder, sizeof(folder), "/tmp/fuzz_session.XXXXXX");
+	ENSURE(mkdtemp(folder));
+	atexit(remove_folder);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/b", folder);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ENSURE(listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+	ENSURE(listen(listener, CONNECTIONS_MAX) == 0);
+}
+
+static struct config *read_config(bool verify, bool normalize)
+{
+	struct buffer text = BUFFER_INIT(4096), report = BUFFER_INIT(65536);
+	struct bundle *bundle;
+	struct config *config;
+
+	ENSURE(buffer_print(&text,
+		"hostname \"mx.example.net\" workers 1 state \"/nowhere\" relay_domains { "
+		"\"example.com\" }\n"
+		"listen \"127.0.0.1:25\" { tls none bare_newline %s xclient from { 127.0.0.1 } }\n"
+		"backend \"b\" { server \"unix:%s/b\" tls never client_info none verify_recipients "
+		"%s }\n"
+		"limits { message 64KB headers 4KB line 1KB received 5 recipients 3 spool 1MB }\n",
+		normalize ? "normalize" : "reject", folder, verify ? "yes" : "no"));
+	bundle = bundle_of_text("/etc/postern.conf", buffer_span(&text));
+	config = config_parse(bundle, &report, NULL, NULL);
+	if (!config) {
+		fprintf(stderr, "%s", buffer_string(&report));
+		abort();
+	}
+	bundle_free(&bundle);
+	buffer_free(&text);
+	buffer_free(&report);
+	return config;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	struct err err;
+	int fd = shared_create(&err);
+
+	(void)argc;
+	(void)argv;
+	loop_init(&loop);
+	shared = shared_map(fd, &err);
+	ENSURE(shared);
+	close(fd);
+	ENSURE(shared_row_take(shared) == 0);
+	log_init(&log_nowhere, -1, true, &loop.clock, "fuzz");
+	open_listener();
+	for (int i = 0; i < 4; i++)
+		configs[i] = read_config(i & 1, i & 2);
+	return 0;
+}
+
+/* --- the backend --- */
+
+static enum fault next_fault(struct run *r)
+{
+	if (r->n_faults == 0)
+		return FAULT_OK;
+	r->n_faults--;
+	return (enum fault)(*r->faults++ % FAULT_COUNT);
+}
+
+static void server_free(struct server *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	buffer_free(&s->in);
+	buffer_free(&s->content);
+}
+
+static void server_send(struct server *s, const char *text)
+{
+	ssize_t sent = send(s->fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	(void)sent; /* postern may have closed it */
+}
+
+static void server_reset(struct server *s)
+{
+	struct linger linger = {1, 0};
+
+	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	server_free(s);
+}
+
+/* The right reply, or what the plan of faults has instead. true: the right one was said. */
+static bool reply(struct run *r, struct server *s, const char *code, const char *text)
+{
+	char line[600];
+
+	switch (next_fault(r)) {
+	case FAULT_4XX:
+		server_send(s, "450 4.2.1 not now \x80\r\n");
+		return false;
+	case FAULT_5XX:
+		server_send(s, "550-5.1.1 never\r\n550 5.1.1 ever\r\n");
+		return false;
+	case FAULT_421:
+		server_send(s, "421 4.3.2 going down\r\n");
+		server_free(s);
+		return false;
+	case FAULT_CLOSE:
+		server_free(s);
+		return false;
+	case FAULT_RESET:
+		server_reset(s);
+		return false;
+	case FAULT_GARBAGE:
+		server_send(s, "garbage \x01\r\n");
+		return false;
+	case FAULT_SILENCE:
+		return false;
+	case FAULT_CUT:
+		snprintf(line, sizeof(line), "%.2s", code);
+		server_send(s, line);
+		loop_turn(&loop, false);
+		snprintf(line, sizeof(line), "%s %s\r\n", code + 2, text);
+		break;
+	case FAULT_LINES:
+		snprintf(line, sizeof(line), "%s-%s\r\n%s-\r\n%s %s\r\n", code, text, code, code,
+			text);
+		break;
+	case FAULT_OK:
+	case FAULT_COUNT:
+		snprintf(line, sizeof(line), "%s %s\r\n", code, text);
+		break;
+	}
+	server_send(s, line);
+	return true;
+}
+
+static void server_hello(struct run *r, struct server *s)
+{
+	static const char *const offers[] = {"PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES",
+		"SMTPUTF8", "8BITMIME", "DSN", "SIZE 60000", "XCLIENT ADDR"};
+
+	if (next_fault(r) > FAULT_RESET) {
+		server_send(s, "502 5.5.1 what\r\n");
+		return;
+	}
+	server_send(s, "250-inner.example.net\r\n");
+	for (size_t i = 0; i < COUNT_OF(offers); i++) {
+		char line[64];
+
+		if (!(r->offers >> i & 1))
+			continue;
+		snprintf(line, sizeof(line), "250-%s\r\n", offers[i]);
+		server_send(s, line);
+	}
+	server_send(s, "250 HELP\r\n");
+}
+
+/* Whole CRLF lines, our field first. */
+static void check_content(struct span content)
+{
+	PROPERTY(span_starts(content, SPAN("Received: from ")));
+	PROPERTY(content.len >= 2 && memcmp(content.at + content.len - 2, "\r\n", 2) == 0);
+	for (size_t i = 0; i < content.len; i++) {
+		PROPERTY(content.at[i] != '\0');
+		if (content.at[i] == '\r')
+			PROPERTY(i + 1 < content.len && content.at[i + 1] == '\n');
+		if (content.at[i] == '\n')
+			PROPERTY(i > 0 && content.at[i - 1] == '\r');
+	}
+}
+
+/* Where nothing is stuffed, counted, cut or mended, the client's bytes stand in the message as they
+ * were. */
+static void check_faithful(struct run *r, struct span content)
+{
+	struct span said = buffer_span(&r->said);
+	size_t from = 0;
+
+	for (size_t i = 0; i + 1 < said.len; i++) {
+		struct span here = span_from(said, i);
+
+		if (span_starts(here, SPAN("\n.")) && !span_starts(here, SPAN("\n.\r\n")))
+			return;
+		if (span_starts_nocase(here, SPAN("BDAT")) ||
+			span_starts_nocase(here, SPAN("Authentication")) ||
+			(here.at[1] == '\n' && here.at[0] != '\r'))
+			return;
+	}
+	do {
+		from += span_find(span_from(content, from), SPAN("\r\n")) + 2;
+	} while (from < content.len && (content.at[from] == '\t' || content.at[from] == ' '));
+	content = span_from(content, from);
+	PROPERTY(content.len == 0 || span_find(said, content) < said.len);
+}
+
+static void server_takes(struct run *r, struct server *s)
+{
+	struct span content = buffer_span(&s->content);
+	char text[64];
+
+	check_content(content);
+	check_faithful(r, content);
+	buffer_clear(&s->content);
+	s->in_data = s->bdat = s->has_rcpt = false;
+	ENSURE(r->received < MESSAGES_MAX);
+	snprintf(text, sizeof(text), "2.6.0 queued-%u.", r->received);
+	/* Counted first: the client may hear it in the same turn. */
+	r->received++;
+	if (!reply(r, s, "250", text))
+		r->acknowledged[r->received - 1] = true; /* it never said so: nobody may hear it */
+}
+
+static void check_command(struct span line)
+{
+	for (size_t i = 0; i < line.len; i++)
+		PROPERTY((unsigned char)line.at[i] >= 32 && line.at[i] != 127);
+	PROPERTY(line.len < 4096);
+	if (span_starts(line, SPAN("RCPT TO:<"))) {
+		size_t end = span_find(line, SPAN(">"));
+		struct span path = span_first(line, end);
+
+		PROPERTY(span_ends_nocase(path, SPAN("@example.com")) ||
+			 span_equal_nocase(path, SPAN("RCPT TO:<postmaster")));
+	}
+}
+
+static void server_command(struct run *r, struct server *s, struct span line)
+{
+	struct span verb = span_first(line, span_find_char(line, ' '));
+	uint64_t size;
+
+	check_command(line);
+	if (span_equal(verb, SPAN("EHLO")) || span_equal(verb, SPAN("HELO"))) {
+		server_hello(r, s);
+	} else if (span_equal(verb, SPAN("MAIL"))) {
+		PROPERTY(!s->has_rcpt);
+		reply(r, s, "250", "2.1.0 sender");
+	} else if (span_equal(verb, SPAN("RCPT"))) {
+		s->has_rcpt |= reply(r, s, "250", "2.1.5 recipient");
+	} else if (span_equal(verb, SPAN("DATA"))) {
+		/* Without a recipient that was accepted an honest server refuses. */
+		if (!s->has_rcpt)
+			server_send(s, "554 5.5.1 no recipients\r\n");
+		else
+			s->in_data = reply(r, s, "354", "go on");
+	} else if (span_equal(verb, SPAN("BDAT"))) {
+		struct span rest = span_from(line, 5);
+		struct span number = span_first(rest, span_find_char(rest, ' '));
+
+		PROPERTY(span_number(number, UINT32_MAX, &size));
+		PROPERTY(span_ends_nocase(line, SPAN(" LAST")));
+		s->bdat = true;
+		s->bdat_left = size;
+	} else if (span_equal(verb, SPAN("RSET"))) {
+		s->has_rcpt = false;
+		reply(r, s, "250", "2.0.0 forgotten");
+	} else {
+		PROPERTY(span_equal(line, SPAN("QUIT")) || span_starts(line, SPAN("XCLIENT ")));
+		reply(r, s, "221", "2.0.0 bye");
+	}
+}
+
+static bool server_bdat(struct run *r, struct server *s)
+{
+	struct span piece = span_first(buffer_span(&s->in), (size_t)s->bdat_left);
+
+	ENSURE(buffer_add(&s->content, piece));
+	s->bdat_left -= piece.len;
+	buffer_consume(&s->in, piece.len);
+	if (s->bdat_left)
+		return false;
+	if (s->has_rcpt) {
+		server_takes(r, s);
+	} else {
+		buffer_clear(&s->content);
+		s->bdat = false;
+		server_send(s, "554 5.5.1 no recipients\r\n");
+	}
+	return true;
+}
+
+/* A line of the content, its stuffing taken off. */
+static void server_data_line(struct run *r, struct server *s, struct span line)
+{
+	if (span_equal(line, SPAN("."))) {
+		server_takes(r, s);
+		return;
+	}
+	if (line.len && line.at[0] == '.')
+		line = span_from(line, 1);
+	ENSURE(buffer_add(&s->content, line) && buffer_add(&s->content, SPAN("\r\n")));
+}
+
+static void server_look(struct run *r, struct server *s)
+{
+	while (s->fd >= 0) {
+		struct span in = buffer_span(&s->in);
+		size_t end = span_find(in, SPAN("\r\n"));
+		char *line;
+
+		if (s->bdat) {
+			if (!server_bdat(r, s))
+				return;
+			continue;
+		}
+		if (end == in.len)
+			return;
+		line = memory_new(end + 1);
+		memcpy(line, in.at, end);
+		buffer_consume(&s->in, end + 2);
+		if (s->in_data)
+			server_data_line(r, s, span_make(line, end));
+		else
+			server_command(r, s, span_make(line, end));
+		free(line);
+	}
+}
+
+/* true: something came. */
+static bool server_read(struct run *r, struct server *s)
+{
+	static char bytes[65536];
+	ssize_t len = s->fd >= 0 ? recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT) : -1;
+
+	if (len == 0) {
+		server_free(s);
+		return true;
+	}
+	if (len < 0)
+		return false;
+	ENSURE(buffer_add(&s->in, span_make(bytes, (size_t)len)));
+	server_look(r, s);
+	return true;
+}
+
+static bool server_accept(struct run *r)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+		struct server *s = &r->servers[i];
+
+		if (s->fd >= 0)
+			continue;
+		*s = (struct server){.fd = fd,
+			.in = BUFFER_INIT(CLIENT_MAX),
+			.content = BUFFER_INIT(CLIENT_MAX)};
+		reply(r, s, "220", "inner.example.net ESMTP");
+		return true;
+	}
+	close(fd);
+	return true;
+}
+
+/* --- the client --- */
+
+static bool client_read(struct run *r)
+{
+	char bytes[4096];
+	ssize_t len = r->client >= 0 ? recv(r->client, bytes, sizeof(bytes), MSG_DONTWAIT) : -1;
+
+	if (len <= 0)
+		return false;
+	ENSURE(buffer_add(&r->heard, span_make(bytes, (size_t)len)));
+	return true;
+}
+
+static bool turn(struct run *r)
+{
+	bool some;
+
+	loop_turn(&loop, false);
+	some = client_read(r);
+	some |= server_accept(r);
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		some |= r->servers[i].fd >= 0 && server_read(r, &r->servers[i]);
+	return some;
+}
+
+/* A loop without any handle also says 0. */
+static bool loop_has_work(void)
+{
+	return uv_loop_alive(&loop.uv) && uv_backend_timeout(&loop.uv) == 0;
+}
+
+/* Until nothing more happens by itself. */
+static void settle(struct run *r)
+{
+	unsigned turns = 0, quiet = 0;
+
+	while (quiet < 2) {
+		PROPERTY(turns++ < TURNS_MAX);
+		quiet = turn(r) || loop_has_work() ? 0 : quiet + 1;
+	}
+}
+
+static void advance(struct run *r, uint64_t minutes)
+{
+	loop.clock.offset_ms += minutes * 60000 + 1000;
+	timers_run(&loop.timers);
+	settle(r);
+}
+
+static void client_say(struct run *r, const uint8_t *bytes, size_t len)
+{
+	ENSURE(buffer_add(&r->said, span_make(bytes, len)));
+	while (len && r->client >= 0) {
+		ssize_t sent = send(r->client, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent < 0 && errno != EAGAIN)
+			return;
+		if (sent > 0) {
+			bytes += sent;
+			len -= (size_t)sent;
+		} else if (!turn(r)) {
+			return; /* it takes no more */
+		}
+	}
+	if (!r->one_turn)
+		settle(r);
+	else
+		turn(r);
+	r->one_turn = false;
+}
+
+static void client_close(struct run *r, bool reset)
+{
+	struct linger linger = {1, 0};
+
+	if (r->client < 0)
+		return;
+	if (reset)
+		setsockopt(r->client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(r->client);
+	r->client = -1;
+	settle(r);
+}
+
+static void do_event(struct run *r, enum event event)
+{
+	switch (event) {
+	case EVENT_HALF_CLOSE:
+		if (r->client >= 0)
+			shutdown(r->client, SHUT_WR);
+		settle(r);
+		break;
+	case EVENT_RESET:
+		client_close(r, true);
+		break;
+	case EVENT_MINUTE:
+		advance(r, 1);
+		break;
+	case EVENT_TEN_MINUTES:
+		advance(r, 10);
+		break;
+	case EVENT_DRAIN_MESSAGES:
+		worker_drain(r->worker, WORKER_DRAIN_MESSAGES);
+		settle(r);
+		break;
+	case EVENT_DRAIN_NOW:
+		worker_drain(r->worker, WORKER_DRAIN_NOW);
+		settle(r);
+		break;
+	case EVENT_TURN:
+	case EVENT_COUNT:
+		r->one_turn = true;
+		break;
+	}
+}
+
+/* --- what the client heard --- */
+
+static void check_acknowledged(struct run *r, struct span line)
+{
+	struct span mark = SPAN("queued-");
+	size_t at = span_find(line, mark);
+	struct span rest = span_from(line, at + mark.len);
+	uint64_t number;
+
+	PROPERTY(at < line.len);
+	PROPERTY(span_number(span_first(rest, span_find_char(rest, '.')), MESSAGES_MAX, &number));
+	PROPERTY(number < r->received);
+	PROPERTY(!r->acknowledged[number]);
+	r->acknowledged[number] = true;
+}
+
+static void check_reply_line(struct span line)
+{
+	PROPERTY(line.len >= 4 && line.len <= 510);
+	PROPERTY(line.at[0] >= '2' && line.at[0] <= '5' && ascii_is_digit(line.at[1]) &&
+		 ascii_is_digit(line.at[2]));
+	PROPERTY(line.at[3] == ' ' || line.at[3] == '-');
+	for (size_t i = 0; i < line.len; i++)
+		PROPERTY((unsigned char)line.at[i] >= 32 && line.at[i] != 127);
+}
+
+/* A reply behind 354 is to the message; so is one that names a queued message (BDAT). */
+static void check_heard(struct run *r)
+{
+	struct span heard = buffer_span(&r->heard);
+	bool after_354 = false, last = false;
+
+	while (heard.len) {
+		size_t end = span_find(heard, SPAN("\r\n"));
+		struct span line = span_first(heard, end);
+		bool named = span_find(line, SPAN("queued-")) < line.len;
+
+		/* A client that went before it had read all may have half a line. */
+		if (end == heard.len && r->client < 0)
+			return;
+		PROPERTY(end < heard.len);
+		PROPERTY(!last);
+		check_reply_line(line);
+		heard = span_from(heard, end + 2);
+		if (line.at[3] == '-') {
+			/* FAULT_LINES: only the last line counts. */
+			continue;
+		}
+		if (named || (after_354 && line.at[0] == '2' && !span_starts(line, SPAN("221"))))
+			check_acknowledged(r, line);
+		after_354 = span_starts(line, SPAN("354"));
+		last = span_starts(line, SPAN("550 5.6.11 A message must not hold")) ||
+		       span_starts(line, SPAN("421 ")) || span_starts(line, SPAN("221 "));
+	}
+}
+
+/* --- one run --- */
+
+static void start(struct run *r, uint8_t setup)
+{
+	static const struct endpoint local = {{IP_V4, {127, 0, 0, 1}}, 25};
+	struct endpoint remote = {{IP_V4, {127, 0, 0, (uint8_t)(setup & 4 ? 1 : 2)}}, 4711};
+	struct worker_setup worker = {.loop = &loop,
+		.config = configs[setup & 3],
+		.log = &log_nowhere,
+		.shared = shared,
+		.row = 0,
+		.spool_dir = -1};
+	struct err err;
+	int pair[2];
+
+	r->worker = worker_open(&worker, &err);
+	ENSURE(r->worker);
+	settle(r);
+	ENSURE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	r->client = pair[0];
+	session_start(r->worker, &configs[setup & 3]->listens[0], pair[1], &remote, &local);
+	settle(r);
+}
+
+static void play(struct run *r)
+{
+	while (r->size >= 2) {
+		size_t len = r->data[0];
+
+		r->data++;
+		r->size--;
+		if (len == 0) {
+			do_event(r, (enum event)(r->data[0] % EVENT_COUNT));
+			len = 1;
+		} else {
+			len = len < r->size ? len : r->size;
+			client_say(r, r->data, len);
+		}
+		r->data += len;
+		r->size -= len;
+	}
+}
+
+/* Whatever it waits for, its time comes: no session outlives that. */
+static void finish(struct run *r)
+{
+	settle(r);
+	for (int i = 0; i < 12 && r->worker->n_sessions; i++)
+		advance(r, 11);
+	PROPERTY(r->worker->n_sessions == 0);
+	client_read(r);
+	check_heard(r);
+	if (r->client >= 0)
+		close(r->client);
+	worker_close(&r->worker);
+	for (int i = 0; i < 3; i++)
+		loop_turn(&loop, false);
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		server_free(&r->servers[i]);
+	while (server_accept(r))
+		;
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		server_free(&r->servers[i]);
+	PROPERTY(shared_sessions(shared) == 0);
+	PROPERTY(shared_spool_memory(shared) == 0 && shared_spool_disk(shared) == 0);
+	PROPERTY(loop.timers.count == 0);
+	buffer_free(&r->said);
+	buffer_free(&r->heard);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct run r;
+	uint8_t setup;
+
+	if (size < 3)
+		return 0;
+	r = (struct run){.offers = data[0],
+		.client = -1,
+		.said = BUFFER_INIT(CLIENT_MAX),
+		.heard = BUFFER_INIT(CLIENT_MAX)};
+	current = &r;
+	setup = data[1];
+	r.n_faults = data[2] < size - 3 ? data[2] : size - 3;
+	r.faults = data + 3;
+	r.data = data + 3 + r.n_faults;
+	r.size = size - 3 - r.n_faults;
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		r.servers[i].fd = -1;
+	start(&r, setup);
+	play(&r);
+	finish(&r);
+	return 0;
+}
