@@ -228,6 +228,7 @@ def uid_in(root, account):
 
 class Haraka(Contender):
     name, about = "haraka", f"{HARAKA_VERSION}, one process, queue/smtp_forward"
+    idle = 500
 
     def install(self):
         home = PEERS / "haraka"

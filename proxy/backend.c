@@ -49,6 +49,14 @@ struct backend *backends_find(struct backends *set, const char *name)
 	fail_bug(__FILE__, __LINE__, "the backend is configured");
 }
 
+struct span backends_clean(struct backends *set, struct span text, bool utf8)
+{
+	buffer_clear(&set->clean);
+	if (!reply_text_clean(text, utf8, &set->clean))
+		buffer_clear(&set->clean);
+	return buffer_span(&set->clean);
+}
+
 static bool open_tls(struct backends *set, struct backend *backend, struct err *err)
 {
 	bool verify = backend->config->tls == BACKEND_TLS_VERIFIED;

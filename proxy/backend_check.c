@@ -78,11 +78,15 @@ void backend_check_learn(struct backend_job *job, const struct reply *reply)
 {
 	uint64_t now_ms = loop_now_ms(job->set->loop);
 	bool good = reply->code < 300;
+	struct reply clean = *reply;
 
+	if (!good)
+		clean.text = backends_clean(
+			job->set, reply->text, job->check && job->check->envelope->smtputf8);
 	if (good || reply->code >= 500)
 		rcpt_cache_put(job->set->recipients, job->key, now_ms,
 			good ? CHECK_GOOD_MS : CHECK_BAD_MS, good ? RCPT_GOOD : RCPT_REFUSED,
-			good ? NULL : reply);
+			good ? NULL : &clean);
 }
 
 void check_cancel(struct check *check)

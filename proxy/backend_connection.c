@@ -60,7 +60,6 @@ struct backend_connection *backend_connection_open(
 	c->timer.fire = on_timer;
 	c->settle.run = on_settle;
 	c->opened_ms = loop_now_ms(set->loop);
-	c->deadline_ms = c->opened_ms + set->config->timeouts.backend_connect;
 	reply_parser_init(&c->parser);
 	if (job) {
 		job->state = JOB_CONNECTING;

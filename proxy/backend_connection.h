@@ -92,7 +92,7 @@ struct backend_connection {
 	unsigned uses;               /* transactions begun */
 	unsigned refusals;
 	unsigned address; /* which of the server's */
-	uint64_t opened_ms, deadline_ms, heard_ms;
+	uint64_t opened_ms, heard_ms;
 	struct backend_capabilities offers;
 	struct reply_parser parser;
 	struct timer timer;

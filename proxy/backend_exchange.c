@@ -212,10 +212,7 @@ static void remember_refusal(
 {
 	struct reply clean = *reply;
 
-	buffer_clear(&job->set->clean);
-	if (!reply_text_clean(reply->text, recipient->to.utf8, &job->set->clean))
-		buffer_clear(&job->set->clean);
-	clean.text = buffer_span(&job->set->clean);
+	clean.text = backends_clean(job->set, reply->text, recipient->to.utf8);
 	rcpt_cache_put(job->set->recipients, backend_check_key(job, recipient),
 		loop_now_ms(job->set->loop), reply->code >= 500 ? REFUSED_LATE_MS : PUT_OFF_MS,
 		reply->code >= 500 ? RCPT_REFUSED : RCPT_PUT_OFF, &clean);
@@ -263,8 +260,10 @@ static void proceed(struct backend_job *job)
 
 static void answer_check(struct backend_job *job, const struct reply *reply)
 {
+	backend_check_learn(job, reply);
+	if (!job->check)
+		return; /* cancelled: nobody asks any more */
 	backend_job_keep_reply(job, reply);
-	backend_check_learn(job, &job->check->reply);
 	job->state = JOB_FINISHING;
 	backend_job_answer(job, NULL);
 }
@@ -274,7 +273,7 @@ static void refuse(struct backend_job *job, const struct reply *reply)
 	struct backend_exchange *x = &job->exchange;
 
 	x->refused = true;
-	if (job->check)
+	if (x->plan == PLAN_CHECK)
 		answer_check(job, reply);
 	else
 		backend_job_keep_reply(job, reply);
@@ -286,7 +285,7 @@ static void mail_reply(struct backend_job *job, const struct reply *reply)
 
 	if (reply->code < 300)
 		x->mail_accepted = true;
-	else if (job->check || job->delivery)
+	else
 		refuse(job, reply);
 	backend_plan_step(job, &x->due);
 	proceed(job);
@@ -320,10 +319,9 @@ static void rcpt_reply(struct backend_job *job, const struct reply *reply)
 {
 	struct backend_exchange *x = &job->exchange;
 
-	if (x->refused || (!job->check && !job->delivery)) {
-		/* MAIL was refused, or nobody asks any more: whatever it says now does not count.
-		 */
-	} else if (job->check) {
+	if (x->refused) {
+		/* With MAIL all was said. */
+	} else if (x->plan == PLAN_CHECK) {
 		answer_check(job, reply);
 	} else {
 		delivery_rcpt_reply(job, x->due.recipient, reply);

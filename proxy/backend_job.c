@@ -91,12 +91,8 @@ void backend_job_keep_reply(struct backend_job *job, const struct reply *reply)
 	char *memory = job->check ? job->check->text_memory : job->delivery->text_memory;
 	size_t room =
 		job->check ? sizeof(job->check->text_memory) : sizeof(job->delivery->text_memory);
-	struct span text;
+	struct span text = backends_clean(set, reply->text, backend_job_envelope(job)->smtputf8);
 
-	buffer_clear(&set->clean);
-	if (!reply_text_clean(reply->text, backend_job_envelope(job)->smtputf8, &set->clean))
-		buffer_clear(&set->clean);
-	text = buffer_span(&set->clean);
 	text.len = fitting(text, room);
 	memcpy(memory, text.at, text.len);
 	*kept = *reply;
@@ -178,7 +174,8 @@ void backend_job_end(struct backend_job *job, const struct reply *reply)
 {
 	struct backend_connection *c = job->connection;
 
-	/* The connection first: a caller who goes on at once with its next message finds it free. */
+	/* The connection first: a caller who goes on at once with its next message finds it free.
+	 */
 	job->connection = NULL;
 	if (c)
 		backend_connection_release(c);
@@ -360,7 +357,10 @@ void backend_job_lost(struct backend_job *job, const struct backend_loss *loss)
 	} else if (loss->kind == LOSS_TLS ||
 		   (running && may_be_stale && loss->reused && !job->replaced)) {
 		job->replaced = running || job->replaced;
-		backend_pool_ask(job->pool, job, true);
+		if (job->server->health == SERVER_DOWN)
+			backend_job_seek(job);
+		else
+			backend_pool_ask(job->pool, job, true);
 	} else if (!running || loss->kind == LOSS_CLOSING) {
 		seek_elsewhere(job, loss);
 	} else {

@@ -66,10 +66,12 @@ void backend_job_run(struct backend_job *job, struct backend_connection *connect
 /* The connection is gone. */
 void backend_job_lost(struct backend_job *job, const struct backend_loss *loss);
 
-/* The exchange is over, and the caller was answered before; the connection goes on without the job. */
+/* The exchange is over, and the caller was answered before; the connection goes on without the job.
+ */
 void backend_job_over(struct backend_job *job);
 
-/* The caller is answered, and all is over: the connection, if there is one, goes on. reply NULL: what was kept. */
+/* The caller is answered, and all is over: the connection, if there is one, goes on. reply NULL:
+ * what was kept. */
 void backend_job_end(struct backend_job *job, const struct reply *reply);
 
 /* Takes the server's reply, made harmless, into the caller's answer (421 becomes 451: our own

@@ -56,6 +56,9 @@ struct backends {
 /* NULL: the default; one that is not configured is a bug. */
 struct backend *backends_find(struct backends *set, const char *name);
 
+/* A server's text made harmless; borrowed until the next call. */
+struct span backends_clean(struct backends *set, struct span text, bool utf8);
+
 void backends_enter(struct backends *set);
 void backends_leave(struct backends *set); /* may free the set */
 

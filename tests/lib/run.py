@@ -112,6 +112,7 @@ def run(command, limit_s, on_line=None):
         kill_group(child)
         child.wait()
     if late:
+        status = status or -signal.SIGKILL  # it may have ended well and left somebody behind who holds its output
         lines.append(f"\nstill running after {limit_s:.0f} s: killed\n")
     return status, "".join(lines)
 

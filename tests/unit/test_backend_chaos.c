@@ -42,9 +42,9 @@ static unsigned chance(unsigned of)
 static const char *improvise(struct play_server *server, enum play_step step)
 {
 	static const char *const making[] = {
-		CLOSE, "421 4.3.2 busy" CLOSE, "what?", "250-a\r\n251 b"};
-	static const char *const any[] = {CLOSE, "", "421 4.3.2 stopping" CLOSE, "550 5.7.1 no",
-		"550 5.7.1 no" CLOSE, "451 4.7.1 later", "354 go on", "what?", "250-a\r\n251 b",
+		CLOSE, ("421 4.3.2 busy" CLOSE), "what?", "250-a\r\n251 b"};
+	static const char *const any[] = {CLOSE, "", ("421 4.3.2 stopping" CLOSE), "550 5.7.1 no",
+		("550 5.7.1 no" CLOSE), "451 4.7.1 later", "354 go on", "what?", "250-a\r\n251 b",
 		"250 2.1.0 ok\r\n250 2.1.0 ok", "250-endless"};
 
 	(void)server;

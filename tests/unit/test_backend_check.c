@@ -264,6 +264,20 @@ static void test_cancel_and_reuse(void **state)
 	(void)state;
 }
 
+static void test_cancelled_is_learned(void **state)
+{
+	server->rcpt = "550 5.1.1 no such user";
+	play_open(play);
+	assert_false(play_check_start(play));
+	PLAY_UNTIL(play, server->times[STEP_rcpt]);
+	check_cancel(&play->check);
+	PLAY_UNTIL(play, play->done);
+	play_rest(play);
+	assert_true(play_check_start(play));
+	assert_check(CHECK_REFUSED, 550, "no such user");
+	(void)state;
+}
+
 static void test_text_bounded(void **state)
 {
 	char reply[8000] = "550-5.1.1 ";
@@ -305,6 +319,7 @@ int main(void)
 		CASE(test_stale_replaced),
 		CASE(test_cancel),
 		CASE(test_cancel_and_reuse),
+		CASE(test_cancelled_is_learned),
 		CASE(test_text_bounded),
 	};
 
