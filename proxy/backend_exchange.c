@@ -283,6 +283,12 @@ static void mail_reply(struct backend_job *job, const struct reply *reply)
 {
 	struct backend_exchange *x = &job->exchange;
 
+	if (reply->code == 503) {
+		/* Out of sequence: this connection is not in the state that we think, which is no
+		 * fault of the mail's. */
+		lose_to_garbage(job);
+		return;
+	}
 	if (reply->code < 300)
 		x->mail_accepted = true;
 	else
@@ -440,7 +446,13 @@ static void content_reply(struct backend_job *job, const struct reply *reply)
 	} else {
 		c->worn |= reply->code == 421;
 		backend_job_keep_reply(job, reply);
-		backend_job_end(job, NULL);
+		if (backend_plan_by_bdat(x->plan) && reply->code >= 400 && !c->worn) {
+			/* A refused chunk leaves the transaction indeterminate (RFC 3030 2). */
+			backend_job_answer(job, NULL);
+			undo(job);
+		} else {
+			backend_job_end(job, NULL);
+		}
 	}
 }
 

@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -72,6 +73,7 @@ struct run {
 	size_t n_faults;
 	uint8_t offers;
 	struct server servers[CONNECTIONS_MAX];
+	size_t n_servers;          /* at and above which none was in use */
 	int client;                /* -1: closed by us */
 	struct buffer said, heard; /* by the client */
 	unsigned received;         /* messages that the backend has, and said so */
@@ -461,6 +463,8 @@ static bool server_accept(struct run *r)
 
 		if (s->fd >= 0)
 			continue;
+		if (i >= r->n_servers)
+			r->n_servers = i + 1;
 		*s = (struct server){.fd = fd,
 			.in = BUFFER_INIT(CLIENT_MAX),
 			.content = BUFFER_INIT(CLIENT_MAX)};
@@ -484,33 +488,44 @@ static bool client_read(struct run *r)
 	return true;
 }
 
-static bool turn(struct run *r)
-{
-	bool some;
-
-	loop_turn(&loop, false);
-	some = client_read(r);
-	some |= server_accept(r);
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-		some |= r->servers[i].fd >= 0 && server_read(r, &r->servers[i]);
-	return some;
-}
-
 /* A loop without any handle also says 0. */
 static bool loop_has_work(void)
 {
 	return uv_loop_alive(&loop.uv) && uv_backend_timeout(&loop.uv) == 0;
 }
 
+/* One look at who has something, and what that leads to. true: somebody had. */
+static bool turn(struct run *r)
+{
+	struct pollfd polled[3 + CONNECTIONS_MAX] = {
+		{.fd = uv_backend_fd(&loop.uv), .events = POLLIN},
+		{.fd = r->client, .events = POLLIN},
+		{.fd = listener, .events = POLLIN},
+	};
+	bool work = loop_has_work(), some;
+
+	for (size_t i = 0; i < r->n_servers; i++)
+		polled[3 + i] = (struct pollfd){.fd = r->servers[i].fd, .events = POLLIN};
+	if (poll(polled, 3 + (nfds_t)r->n_servers, 0) <= 0 && !work)
+		return false;
+	if (work || polled[0].revents)
+		loop_turn(&loop, false);
+	some = work || polled[0].revents || polled[2].revents;
+	if (polled[1].revents)
+		some |= client_read(r);
+	for (size_t i = 0, n = r->n_servers; i < n; i++)
+		if (polled[3 + i].revents && r->servers[i].fd == polled[3 + i].fd)
+			some |= server_read(r, &r->servers[i]);
+	if (polled[2].revents)
+		server_accept(r);
+	return some;
+}
+
 /* Until nothing more happens by itself. */
 static void settle(struct run *r)
 {
-	unsigned turns = 0, quiet = 0;
-
-	while (quiet < 2) {
-		PROPERTY(turns++ < TURNS_MAX);
-		quiet = turn(r) || loop_has_work() ? 0 : quiet + 1;
-	}
+	for (unsigned turns = 0; turn(r); turns++)
+		PROPERTY(turns < TURNS_MAX);
 }
 
 static void advance(struct run *r, uint64_t minutes)
