@@ -11,8 +11,8 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/error.h"
-#include "proxy/config.h"
-#include "proxy/title.h"
+#include "proxy/config/config.h"
+#include "proxy/process/title.h"
 
 /* DESIGN section 2. */
 enum cli_exit {

@@ -4,7 +4,7 @@
 
 #include "admin/command.h"
 #include "lib/base/buffer.h"
-#include "proxy/loaded.h"
+#include "proxy/process/loaded.h"
 
 enum { OUTPUT_MAX = 4 * 1024 * 1024 };
 

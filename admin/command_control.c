@@ -4,7 +4,7 @@
 
 #include "admin/command.h"
 #include "admin/control.h"
-#include "proxy/version.h"
+#include "proxy/process/version.h"
 
 enum {
 	ANSWER_MAX = 4 * 1024 * 1024,

@@ -1,8 +1,8 @@
 /* The commands that are processes of the daemon. */
 #include "admin/command.h"
 #include "admin/keeper.h"
-#include "proxy/child.h"
-#include "proxy/supervisor.h"
+#include "proxy/process/child.h"
+#include "proxy/process/supervisor.h"
 
 int cli_run(const struct invocation *invocation)
 {

@@ -11,9 +11,9 @@
 #include "admin/metrics.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
-#include "proxy/config.h"
-#include "proxy/privileges.h"
-#include "proxy/version.h"
+#include "proxy/config/config.h"
+#include "proxy/process/privileges.h"
+#include "proxy/process/version.h"
 
 enum {
 	KEEPER_MAGIC = 0x6ee9e400,

@@ -16,9 +16,9 @@
 #include "lib/base/log.h"
 #include "lib/net/ipc.h"
 #include "lib/net/loop.h"
-#include "proxy/protocol.h"
-#include "proxy/shared.h"
-#include "proxy/title.h"
+#include "proxy/process/protocol.h"
+#include "proxy/message/shared.h"
+#include "proxy/process/title.h"
 
 enum keeper_state { KEEPER_AWAITING, KEEPER_SERVING, KEEPER_ORPHANED };
 

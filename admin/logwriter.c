@@ -23,8 +23,9 @@ enum {
 	SYSLOG_RETRY_MS = 1000,
 	SYSLOG_LINE_MAX = 8000,
 	FACILITY_MAIL = 2 << 3,
-	NAP_MS = 5,                  /* between two batches */
-	BATCH_SIZE = 2 * LOG_LINE_MAX /* bytes; lines are taken while there is room for the longest */
+	NAP_MS = 5, /* between two batches */
+	BATCH_SIZE =
+		2 * LOG_LINE_MAX /* bytes; lines are taken while there is room for the longest */
 };
 
 struct logwriter {
@@ -168,8 +169,8 @@ static void take_news(struct logwriter *w)
 static void wait_for_something(struct logwriter *w, bool nap)
 {
 	bool deaf = nap || w->target == TARGET_NONE;
-	struct pollfd fds[2] = {{.fd = w->wake, .events = POLLIN},
-		{.fd = deaf ? -1 : w->lines, .events = POLLIN}};
+	struct pollfd fds[2] = {
+		{.fd = w->wake, .events = POLLIN}, {.fd = deaf ? -1 : w->lines, .events = POLLIN}};
 	uint64_t count;
 
 	if (poll(fds, 2, nap ? NAP_MS : -1) > 0 && (fds[0].revents & POLLIN) &&
@@ -183,8 +184,8 @@ static struct span take_lines(struct logwriter *w)
 	struct span lines = span_make(w->batch, 0);
 
 	while (w->target != TARGET_NONE && sizeof(w->batch) - lines.len > LOG_LINE_MAX) {
-		ssize_t len = recv(w->lines, w->batch + lines.len, sizeof(w->batch) - lines.len,
-			MSG_DONTWAIT);
+		ssize_t len = recv(
+			w->lines, w->batch + lines.len, sizeof(w->batch) - lines.len, MSG_DONTWAIT);
 
 		if (len <= 0)
 			break;
@@ -196,8 +197,9 @@ static struct span take_lines(struct logwriter *w)
 }
 
 /*
- * Lines are written in batches with a nap in between: a sender whose reader is asleep does not pay for
- * waking it, and under load one write carries dozens of lines. That is a third of what a message costs.
+ * Lines are written in batches with a nap in between: a sender whose reader is asleep does not pay
+ * for waking it, and under load one write carries dozens of lines. That is a third of what a
+ * message costs.
  */
 static void *run(void *context)
 {

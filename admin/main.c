@@ -1,6 +1,6 @@
 /* postern: one program; its first word says which part of it runs (cli_commands in commands.c). */
 #include "admin/command.h"
-#include "proxy/title.h"
+#include "proxy/process/title.h"
 
 int main(int argc, char **argv)
 {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "lib/base/buffer.h"
-#include "proxy/shared.h"
+#include "proxy/message/shared.h"
 
 /* false: out is full. */
 bool metrics_write(const struct shared *shared, struct buffer *out) MUST_CHECK;

@@ -1,14 +1,16 @@
 /*
  * log: structured lines, JSON or key=value text, from one set of calls. Each line is one message
  * on a SOCK_SEQPACKET socket (so it never tears, and its one reader writes it out) or one write to
- * a descriptor. A line that can't be sent at once is dropped and counted: the log never holds up mail.
+ * a descriptor. A line that can't be sent at once is dropped and counted: the log never holds up
+ * mail.
  *
  *     struct record *r = log_begin(log, LOG_WARNING, "backend_down");
  *     record_text(r, "server", server);
  *     record_number(r, "retry_ms", 1000);
  *     log_end(log);
  *
- * Outside text is escaped here: controls and broken UTF-8 become \u00XX, so a line is always one valid line.
+ * Outside text is escaped here: controls and broken UTF-8 become \u00XX, so a line is always one
+ * valid line.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -32,26 +34,26 @@ struct record {
 	bool json;
 	bool cut; /* something did not fit and was left out; the line then says "cut":true */
 	unsigned depth;
-	bool first[LOG_DEPTH_MAX];            /* no comma needed yet */
-	bool list[LOG_DEPTH_MAX];             /* a list, not an object */
-	const char *key[LOG_DEPTH_MAX];       /* text format: the path to here */
-	unsigned index[LOG_DEPTH_MAX];        /* text format: position in a list */
+	bool first[LOG_DEPTH_MAX];      /* no comma needed yet */
+	bool list[LOG_DEPTH_MAX];       /* a list, not an object */
+	const char *key[LOG_DEPTH_MAX]; /* text format: the path to here */
+	unsigned index[LOG_DEPTH_MAX];  /* text format: position in a list */
 };
 
 struct log {
 	int fd; /* borrowed; -1: lines go nowhere */
 	bool json;
-	const struct clock *clock;  /* borrowed */
-	_Atomic uint64_t *dropped;  /* borrowed, counts lines that could not be sent; may be NULL */
-	char process[24];           /* "supervisor", "worker 1", "keeper" */
-	struct record record;       /* the one under way */
+	const struct clock *clock; /* borrowed */
+	_Atomic uint64_t *dropped; /* borrowed, counts lines that could not be sent; may be NULL */
+	char process[24];          /* "supervisor", "worker 1", "keeper" */
+	struct record record;      /* the one under way */
 };
 
 void log_init(struct log *log, int fd, bool json, const struct clock *clock, const char *process);
 void log_close(struct log *log); /* frees the memory; the descriptor is the owner's */
 
-/* Begins a line: ts, level, process, event. `event` "" leaves level, process and event out (the audit record's form is
- * given by its readers). */
+/* Begins a line: ts, level, process, event. `event` "" leaves level, process and event out (the
+ * audit record's form is given by its readers). */
 struct record *log_begin(struct log *log, enum log_level level, const char *event);
 void log_end(struct log *log);
 

@@ -1,7 +1,7 @@
 /*
  * ipc: framed messages with descriptors between postern's own processes, over a SOCK_STREAM unix
- * socket pair on a loop. Both ends run the same binary, yet a worker may have been taken over: lengths and
- * types are checked as if they came from outside.
+ * socket pair on a loop. Both ends run the same binary, yet a worker may have been taken over:
+ * lengths and types are checked as if they came from outside.
  */
 #ifndef NET_IPC_H
 #define NET_IPC_H
@@ -16,16 +16,18 @@
 enum { IPC_FRAME_MAX = 64 * 1024 * 1024, IPC_FDS_MAX = 250 };
 
 struct ipc_frame {
-	uint32_t type;      /* the caller's enum */
-	uint32_t id;        /* the caller's: matches answers to questions */
+	uint32_t type;       /* the caller's enum */
+	uint32_t id;         /* the caller's: matches answers to questions */
 	struct span payload; /* borrowed */
-	const int *fds;      /* borrowed when sending (duplicated by the kernel); owned by the receiver of on_frame */
+	const int *fds; /* borrowed when sending (duplicated by the kernel); owned by the receiver
+			   of on_frame */
 	size_t n_fds;
 };
 
 struct ipc_handler {
 	void (*on_frame)(void *context, const struct ipc_frame *frame);
-	void (*on_end)(void *context); /* the other side is gone or spoke nonsense; once; ipc_close follows from the owner */
+	void (*on_end)(void *context); /* the other side is gone or spoke nonsense; once; ipc_close
+					  follows from the owner */
 };
 
 struct ipc; /* opaque */

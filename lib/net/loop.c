@@ -1,7 +1,8 @@
 /*
  * Deferred work runs in the check phase, right behind the callbacks of one round; an idle handle
- * keeps the loop from sleeping while some is queued. A list that grows while it runs is taken up in the same
- * round, at most so many times that no chain of completions can keep the loop from its sockets.
+ * keeps the loop from sleeping while some is queued. A list that grows while it runs is taken up in
+ * the same round, at most so many times that no chain of completions can keep the loop from its
+ * sockets.
  */
 #include "lib/net/loop.h"
 

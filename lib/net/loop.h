@@ -44,7 +44,8 @@ void loop_stop(struct loop *loop);
 /* One round, waiting for events at most so long as libuv thinks; tests drive with it. */
 bool loop_turn(struct loop *loop, bool wait);
 
-/* Runs `run` after the present callback, before the loop waits again; once however often it is queued. */
+/* Runs `run` after the present callback, before the loop waits again; once however often it is
+ * queued. */
 void loop_defer(struct loop *loop, struct deferred *deferred);
 void loop_undefer(struct loop *loop, struct deferred *deferred);
 

@@ -18,14 +18,19 @@
 
 #include "lib/base/fail.h"
 
-enum { STREAM_MAGIC = 0x53747265, TLS_RECORD = 16 * 1024, READS_PER_EVENT = 4, STREAM_KEPT_MAX = 2 * LOOP_READ_SIZE };
+enum {
+	STREAM_MAGIC = 0x53747265,
+	TLS_RECORD = 16 * 1024,
+	READS_PER_EVENT = 4,
+	STREAM_KEPT_MAX = 2 * LOOP_READ_SIZE
+};
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void on_deferred(struct deferred *deferred);
 static void stream_update(struct stream *s);
 
-static void stream_init(struct stream *s, struct loop *loop, const struct stream_handler *handler,
-	void *context)
+static void stream_init(
+	struct stream *s, struct loop *loop, const struct stream_handler *handler, void *context)
 {
 	*s = (struct stream){
 		.magic = STREAM_MAGIC,
@@ -315,7 +320,8 @@ static void tls_resume(struct stream *s)
 	buffer_free(&kept);
 }
 
-void stream_tls(struct stream *s, struct tls_context *context, bool accepting, const char *server_name)
+void stream_tls(
+	struct stream *s, struct tls_context *context, bool accepting, const char *server_name)
 {
 	ENSURE(s->state == STREAM_OPEN && !s->ssl);
 	tls_context_set_wire(context, &stream_wire);
@@ -394,7 +400,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		connect_event(s);
 		return;
 	}
-	/* libuv reports EPOLLERR as a status and stops the poll: the socket knows better what it was. */
+	/* libuv reports EPOLLERR as a status and stops the poll: the socket knows better what it
+	 * was. */
 	if (status < 0) {
 		int number = socket_error(s);
 
@@ -430,7 +437,8 @@ static void on_deferred(struct deferred *deferred)
 			read_event(s);
 		if (s->state == STREAM_OPEN || s->state == STREAM_HANDSHAKE)
 			stream_end(s, STREAM_END_RESET, strerror(s->failure));
-	} else if (s->state == STREAM_HANDSHAKE || (s->state == STREAM_OPEN && s->reading && s->ssl)) {
+	} else if (s->state == STREAM_HANDSHAKE ||
+		   (s->state == STREAM_OPEN && s->reading && s->ssl)) {
 		tls_resume(s);
 	}
 }
@@ -506,8 +514,8 @@ void stream_writev(struct stream *s, const struct iovec *pieces, int count)
 		return;
 	}
 	if (s->out.len == 0) {
-		struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces,
-			.msg_iovlen = (size_t)count};
+		struct msghdr message = {
+			.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
 		ssize_t sent = sendmsg(s->fd, &message, MSG_NOSIGNAL);
 
 		if (sent < 0 && !blocked(errno)) {
@@ -604,7 +612,8 @@ void stream_close(struct stream *s)
 	uv_close((uv_handle_t *)&s->poll, on_poll_closed);
 	close(s->fd);
 	s->fd = -1;
-	/* Freed here, not in a callback of OpenSSL's: stream_close may run inside on_data, below SSL_read's return. */
+	/* Freed here, not in a callback of OpenSSL's: stream_close may run inside on_data, below
+	 * SSL_read's return. */
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 }

@@ -1,7 +1,8 @@
 /*
  * A hashed wheel (Varghese and Lauck 1987, scheme 6): the slot is the deadline's tick modulo the
- * number of slots; a timer further off than one turn stays in its slot and is looked at once a turn. The
- * libuv timer runs only while something is set, and sleeps to the next slot that holds anything.
+ * number of slots; a timer further off than one turn stays in its slot and is looked at once a
+ * turn. The libuv timer runs only while something is set, and sleeps to the next slot that holds
+ * anything.
  */
 #include "lib/net/timers.h"
 
@@ -58,7 +59,8 @@ static void on_wake(uv_timer_t *wake)
 	timers_run(wake->data);
 }
 
-/* Sleeps until the next tick whose slot holds a timer; one due only turns later wakes us in vain once a turn. */
+/* Sleeps until the next tick whose slot holds a timer; one due only turns later wakes us in vain
+ * once a turn. */
 static void schedule(struct timers *timers)
 {
 	uint64_t now_ms = loop_now_ms(timers->loop);
@@ -118,8 +120,8 @@ void timers_run(struct timers *timers)
 	uint64_t now_tick = loop_now_ms(timers->loop) / TIMER_TICK_MS;
 	struct timer due = {.next = &due, .prev = &due};
 
-	for (uint64_t tick = timers->done_tick + 1, turn = 0; tick <= now_tick && turn < TIMER_SLOTS;
-		tick++, turn++)
+	for (uint64_t tick = timers->done_tick + 1, turn = 0;
+		tick <= now_tick && turn < TIMER_SLOTS; tick++, turn++)
 		collect(slot_of(timers, tick), now_tick, &due);
 	timers->done_tick = now_tick;
 	while (due.next != &due) {

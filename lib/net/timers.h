@@ -1,7 +1,7 @@
 /*
  * timers: deadlines by the thousand on one libuv timer: a wheel of slots, each an intrusive list,
- * so that setting and clearing cost a few pointer writes. Resolution is TIMER_TICK_MS; a timer never
- * fires early.
+ * so that setting and clearing cost a few pointer writes. Resolution is TIMER_TICK_MS; a timer
+ * never fires early.
  */
 #ifndef NET_TIMERS_H
 #define NET_TIMERS_H
@@ -15,7 +15,8 @@ enum { TIMER_TICK_MS = 16, TIMER_SLOTS = 1024 };
 struct timer {
 	struct timer *next, *prev; /* NULL while not set */
 	uint64_t deadline_ms;
-	void (*fire)(struct timer *); /* set before timer_set; the timer is no longer set when it runs */
+	void (*fire)(
+		struct timer *); /* set before timer_set; the timer is no longer set when it runs */
 };
 
 struct loop;

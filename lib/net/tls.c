@@ -16,7 +16,8 @@
 #include "lib/base/ip.h"
 
 struct tls_context {
-	SSL_CTX **contexts; /* owned; a server has one for each identity, the first is the default */
+	SSL_CTX *
+		*contexts; /* owned; a server has one for each identity, the first is the default */
 	size_t count;
 	BIO_METHOD *bio; /* owned */
 	const struct tls_wire *wire;
@@ -97,7 +98,8 @@ static SSL_CTX *ssl_ctx_new(const SSL_METHOD *method, int minimum_version)
 	ENSURE(ctx);
 	SSL_CTX_set_min_proto_version(ctx, minimum_version);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-					 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
+					 SSL_OP_CIPHER_SERVER_PREFERENCE |
+					 SSL_OP_IGNORE_UNEXPECTED_EOF);
 	/* Buffers are given back between records: an idle connection holds none. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -149,7 +151,8 @@ static bool load_key(SSL_CTX *ctx, const struct tls_identity *identity, struct e
 {
 	BIO *bio = bio_of(identity->key);
 	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-	bool ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+	bool ok =
+		key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
 
 	EVP_PKEY_free(key);
 	BIO_free(bio);

@@ -6,7 +6,7 @@
 
 #include "lib/base/fail.h"
 #include "policy/lex.h"
-#include "proxy/config.h"
+#include "proxy/config/config.h"
 
 #define PEM(what) SPAN("-----BEGIN " what "-----\nAA==\n-----END " what "-----\n")
 

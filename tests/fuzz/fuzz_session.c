@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
-#include "proxy/session.h"
+#include "proxy/session/session.h"
 
 enum { CONNECTIONS_MAX = 64, MESSAGES_MAX = 4096, CLIENT_MAX = 1024 * 1024, TURNS_MAX = 20000 };
 

@@ -40,7 +40,7 @@ NARROW = {
     "admin/json.[ch]": {BASE, "admin/json.h"},
     "admin/table.[ch]": {BASE, "admin/table.h"},
     "admin/command_status.c": {BASE, "admin/command.h", "admin/control.h", "admin/json.h", "admin/table.h"},
-    "admin/command_control.c": {BASE, "admin/command.h", "admin/control.h", "proxy/version.h"},
+    "admin/command_control.c": {BASE, "admin/command.h", "admin/control.h", "proxy/process/version.h"},
 }
 
 # Folders that do no input or output and so never see what does it.

@@ -6,8 +6,8 @@
 #define TALK_HOUSE_H
 
 #include "lib/base/buffer.h"
-#include "proxy/config.h"
-#include "proxy/worker.h"
+#include "proxy/config/config.h"
+#include "proxy/session/worker.h"
 #include "tests/data/certificate.h"
 
 enum { HOUSE_LISTENERS = 8, HOUSE_LOG_LINES = 4096 };

@@ -1,5 +1,5 @@
 /*
- * backend_play: the stage for tests of proxy/backend.h: mail servers that say what a test wants, on
+ * backend_play: the stage for tests of proxy/backend/backend.h: mail servers that say what a test wants, on
  * the same loop, over real sockets; a configuration, an envelope and a message to hand over; a
  * clock that can be moved.
  */
@@ -7,7 +7,7 @@
 #define TESTS_BACKEND_PLAY_H
 
 #include "lib/net/stream.h"
-#include "proxy/backend.h"
+#include "proxy/backend/backend.h"
 
 enum { PLAY_SERVERS = 2 };
 

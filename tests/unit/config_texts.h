@@ -2,7 +2,7 @@
 #ifndef TESTS_CONFIG_TEXTS_H
 #define TESTS_CONFIG_TEXTS_H
 
-#include "proxy/config.h"
+#include "proxy/config/config.h"
 
 #define CONFIG_DATA "tests/unit/data/config/"
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "proxy/options.h"
+#include "proxy/config/options.h"
 #include "tests/unit/config_texts.h"
 
 /* --- meaning --- */

@@ -4,7 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "proxy/message.h"
+#include "proxy/message/message.h"
 
 static struct message message_of(const char *memory)
 {

@@ -4,7 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "proxy/rcpt_cache.h"
+#include "proxy/backend/rcpt_cache.h"
 
 static const struct reply refusal = {550, "5.1.1", {"unknown", 7}};
 static const struct reply later = {450, "4.2.1", {"later", 5}};

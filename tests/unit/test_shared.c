@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "proxy/shared.h"
+#include "proxy/message/shared.h"
 
 static struct shared *map_new(void)
 {

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "lib/base/fail.h"
-#include "proxy/message.h"
-#include "proxy/spool.h"
+#include "proxy/message/message.h"
+#include "proxy/message/spool.h"
 
 enum { PIECE = 10000, MB = 1024 * 1024 };
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
-#include "proxy/process.h"
+#include "proxy/process/process.h"
 
 /* --- the child --- */
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
-#include "proxy/sockets.h"
+#include "proxy/process/sockets.h"
 
 enum { WORKERS = 4, IDS = 64 };
 

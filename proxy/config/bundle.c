@@ -1,0 +1,331 @@
+/*
+ * bundle: postern.conf and the files that it names, as bytes. The reader itself says which files
+ * those are, so there is no second notion of it here. It holds private keys, and so is wiped when
+ * it goes.
+ *
+ * As bytes: a magic, then for each entry four lengths (64 bits, big-endian) and the name, the
+ * reason why it could not be read, the folder (of the first entry only) and the content. The first
+ * entry is postern.conf.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/fail.h"
+#include "proxy/config/read.h"
+
+#define MAGIC SPAN("postern bundle 1\n")
+
+enum {
+	FILE_MAX = 16 * 1024 * 1024,
+	FILES_MAX = 4096,
+	NAME_MAX_BYTES = 4096,
+	PARTS = 4, /* name, problem, folder, content */
+	LENGTHS = PARTS * 8
+};
+
+struct bundle {
+	struct arena *arena; /* owned; holds this struct too */
+	const char *folder;
+	struct bundle_file *files; /* the first is postern.conf */
+	size_t count;
+};
+
+static void wipe_files(void *context)
+{
+	struct bundle *bundle = context;
+
+	for (size_t i = 0; i < bundle->count; i++)
+		explicit_bzero((void *)bundle->files[i].content.at, bundle->files[i].content.len);
+}
+
+static struct bundle *bundle_new(const char *folder)
+{
+	struct arena *arena = arena_new(1024);
+	struct bundle *bundle = arena_alloc(arena, sizeof(*bundle));
+
+	bundle->arena = arena;
+	bundle->folder = arena_string(arena, span_text(folder));
+	arena_on_free(arena, wipe_files, bundle);
+	return bundle;
+}
+
+void bundle_free(struct bundle **bundle)
+{
+	struct arena *arena;
+
+	if (!*bundle)
+		return;
+	arena = (*bundle)->arena;
+	*bundle = NULL;
+	arena_free(&arena);
+}
+
+static void add_file(
+	struct bundle *bundle, const char *name, const char *problem, struct span content)
+{
+	struct bundle_file *file =
+		reader_append(bundle->arena, &bundle->files, &bundle->count, sizeof(*file));
+
+	file->name = arena_string(bundle->arena, span_text(name));
+	file->problem = problem ? arena_string(bundle->arena, span_text(problem)) : NULL;
+	file->content = arena_span(bundle->arena, content);
+}
+
+struct bundle *bundle_of_text(const char *config_path, struct span text)
+{
+	const char *slash = strrchr(config_path, '/');
+	struct bundle *bundle;
+
+	if (config_path[0] == '/' && slash > config_path) {
+		char *folder = memory_string(config_path);
+
+		folder[slash - config_path] = '\0';
+		bundle = bundle_new(folder);
+		free(folder);
+	} else {
+		bundle = bundle_new(config_path[0] == '/' ? "/" : "");
+	}
+	add_file(bundle, config_path, NULL, text);
+	return bundle;
+}
+
+void bundle_add(struct bundle *bundle, const char *name, struct span content)
+{
+	add_file(bundle, name, NULL, content);
+}
+
+/* --- from the disk --- */
+
+/* All of an open file. false: err says why. */
+static bool read_all(int fd, struct buffer *out, struct err *err)
+{
+	for (;;) {
+		char *at = buffer_reserve(out, 16384);
+		ssize_t got;
+
+		if (!at)
+			return err_set(err, "it is larger than %d MB", FILE_MAX / 1024 / 1024);
+		got = read(fd, at, 16384);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_set(err, "%s", strerror(errno));
+		if (got == 0)
+			return true;
+		buffer_added(out, (size_t)got);
+	}
+}
+
+/* A file's content; a device or pipe is refused rather than waited for. */
+static bool read_file(const char *path, struct buffer *out, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	bool ok = false;
+
+	if (fd < 0)
+		return err_set(err, "%s", strerror(errno));
+	if (fstat(fd, &st) != 0)
+		err_set(err, "%s", strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		err_set(err, "it is not a regular file");
+	else
+		ok = read_all(fd, out, err);
+	close(fd);
+	return ok;
+}
+
+/* The buffer once held a key. */
+static void buffer_wipe(struct buffer *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->capacity);
+	buffer_free(b);
+}
+
+/* The folder of a file, absolute and without symbolic links; owned by the caller. */
+static char *folder_of(const char *path)
+{
+	char *copy = memory_string(path), *slash = strrchr(copy, '/'), *folder;
+
+	if (slash)
+		slash[slash == copy] = '\0';
+	folder = realpath(slash ? copy : ".", NULL);
+	free(copy);
+	return folder ? folder : memory_string("");
+}
+
+static void load_named(struct bundle *bundle, const char *name)
+{
+	struct buffer content = BUFFER_INIT(FILE_MAX);
+	struct err why;
+	char *path;
+
+	if (bundle_find(bundle, name) || bundle->count >= FILES_MAX)
+		return;
+	path = arena_print(bundle->arena, "%s%s%s", name[0] == '/' ? "" : bundle->folder,
+		name[0] == '/' ? "" : "/", name);
+	if (read_file(path, &content, &why)) {
+		add_file(bundle, name, NULL, buffer_span(&content));
+	} else {
+		const char *problem = arena_print(bundle->arena, "%s: %s", path, why.text);
+
+		add_file(bundle, name, problem, SPAN(""));
+	}
+	buffer_wipe(&content);
+}
+
+bool bundle_load(struct bundle **out, const char *config_path, struct err *err)
+{
+	struct buffer content = BUFFER_INIT(FILE_MAX), report = BUFFER_INIT(0);
+	struct file_names names = {NULL, 0};
+	struct reader_result result;
+	struct bundle *bundle;
+	char *folder;
+	struct err why;
+
+	if (!read_file(config_path, &content, &why)) {
+		buffer_free(&content);
+		return err_set(err, "can't read %s: %s", config_path, why.text);
+	}
+	folder = folder_of(config_path);
+	bundle = bundle_new(folder);
+	free(folder);
+	add_file(bundle, config_path, NULL, buffer_span(&content));
+	buffer_free(&content);
+	result = config_read(bundle, &report, &names);
+	for (size_t i = 0; i < names.count; i++)
+		load_named(bundle, names.items[i]);
+	config_free(&result.config);
+	buffer_free(&report);
+	*out = bundle;
+	return true;
+}
+
+/* --- as bytes --- */
+
+static void put_length(char *at, uint64_t length)
+{
+	for (int i = 0; i < 8; i++)
+		at[i] = (char)(uint8_t)(length >> (56 - 8 * i));
+}
+
+static uint64_t get_length(const char *at)
+{
+	uint64_t length = 0;
+
+	for (int i = 0; i < 8; i++)
+		length = length << 8 | (uint8_t)at[i];
+	return length;
+}
+
+static bool write_file(const struct bundle_file *file, const char *folder, struct buffer *out)
+{
+	struct span parts[PARTS] = {
+		span_text(file->name), span_text(file->problem), span_text(folder), file->content};
+	char *lengths = buffer_reserve(out, LENGTHS);
+
+	if (!lengths)
+		return false;
+	for (size_t i = 0; i < PARTS; i++)
+		put_length(lengths + 8 * i, parts[i].len);
+	buffer_added(out, LENGTHS);
+	for (size_t i = 0; i < PARTS; i++)
+		if (!buffer_add(out, parts[i]))
+			return false;
+	return true;
+}
+
+bool bundle_write(const struct bundle *bundle, struct buffer *out)
+{
+	if (!buffer_add(out, MAGIC))
+		return false;
+	for (size_t i = 0; i < bundle->count; i++)
+		if (!write_file(&bundle->files[i], i == 0 ? bundle->folder : "", out))
+			return false;
+	return true;
+}
+
+/* Takes the next entry's parts; false: the bytes are not an entry's. */
+static bool take_parts(struct span *rest, struct span parts[PARTS])
+{
+	static const size_t max[PARTS] = {
+		NAME_MAX_BYTES, 2UL * NAME_MAX_BYTES, NAME_MAX_BYTES, FILE_MAX};
+	struct span lengths = span_first(*rest, LENGTHS);
+
+	if (lengths.len < LENGTHS)
+		return false;
+	*rest = span_from(*rest, LENGTHS);
+	for (size_t i = 0; i < PARTS; i++) {
+		uint64_t length = get_length(lengths.at + 8 * i);
+
+		if (length > max[i] || length > rest->len)
+			return false;
+		parts[i] = span_first(*rest, length);
+		*rest = span_from(*rest, length);
+		/* All but the content are strings. */
+		if (i < PARTS - 1 && length && memchr(parts[i].at, '\0', length))
+			return false;
+	}
+	return parts[0].len > 0;
+}
+
+bool bundle_read(struct bundle **out, struct span bytes, struct err *err)
+{
+	struct span rest = span_from(bytes, MAGIC.len), parts[PARTS];
+	struct bundle *bundle;
+
+	if (!span_starts(bytes, MAGIC))
+		return err_set(err, "this is not a configuration bundle");
+	bundle = bundle_new("");
+	while (rest.len) {
+		struct bundle_file *file;
+
+		if (bundle->count == FILES_MAX || !take_parts(&rest, parts)) {
+			bundle_free(&bundle);
+			return err_set(err, "the configuration bundle is damaged");
+		}
+		if (bundle->count == 0)
+			bundle->folder = arena_string(bundle->arena, parts[2]);
+		file = reader_append(bundle->arena, &bundle->files, &bundle->count, sizeof(*file));
+		file->name = arena_string(bundle->arena, parts[0]);
+		file->problem = parts[1].len ? arena_string(bundle->arena, parts[1]) : NULL;
+		file->content = arena_span(bundle->arena, parts[3]);
+	}
+	if (bundle->count == 0) {
+		bundle_free(&bundle);
+		return err_set(err, "the configuration bundle is empty");
+	}
+	*out = bundle;
+	return true;
+}
+
+/* --- inside --- */
+
+const struct bundle_file *bundle_find(const struct bundle *bundle, const char *name)
+{
+	for (size_t i = 1; i < bundle->count; i++)
+		if (strcmp(bundle->files[i].name, name) == 0)
+			return &bundle->files[i];
+	return NULL;
+}
+
+const char *bundle_name(const struct bundle *bundle)
+{
+	return bundle->files[0].name;
+}
+
+const char *bundle_folder(const struct bundle *bundle)
+{
+	return bundle->folder;
+}
+
+struct span bundle_text(const struct bundle *bundle)
+{
+	return bundle->files[0].content;
+}

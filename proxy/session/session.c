@@ -1,0 +1,646 @@
+/*
+ * The driver, the connection's beginning and its end. What a verb does is in its cmd_*.c.
+ *
+ * Input that comes while a session waits is kept, and reading is paused once more than
+ * PENDING_PAUSE bytes are: a client cannot make us hold more than that and one read.
+ */
+#include "proxy/session/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/fail.h"
+#include "lib/mail/proxy_header.h"
+
+enum {
+	SESSION_MAGIC = 0x73657373,
+	PENDING_PAUSE = 16 * 1024,
+	PENDING_MAX = PENDING_PAUSE + LOOP_READ_SIZE,
+	FAREWELL_MS = 8000,               /* so long we discard what a client still sends */
+	FAREWELL_BYTES = 8 * 1024 * 1024, /* and so much */
+	PROXY_HEADER_MS = 10 * 1000,
+	OUTPUT_PAUSE = 64 * 1024, /* replies that a client does not read stop its commands */
+};
+
+static enum step step_proxy(struct session *s);
+static enum step step_tls(struct session *s);
+static enum step step_greeting(struct session *s);
+static enum step step_command(struct session *s);
+static enum step step_farewell(struct session *s);
+static void session_end(struct session *s);
+static void on_data(void *context, struct span bytes);
+static void on_end(void *context, enum stream_end end, const char *detail);
+static void on_drain(void *context);
+static void on_tls(void *context);
+static void on_closed(void *context);
+static void on_timer(struct timer *timer);
+
+static const struct stream_handler session_stream = {
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_drain = on_drain,
+	.on_tls = on_tls,
+	.on_closed = on_closed,
+};
+
+/* What each state does, and what `postern status` says that it waits for. */
+static const struct {
+	const char *name, *waits_for;
+	enum step (*step)(struct session *);
+} states[SESSION_STATE_COUNT] = {
+	[SESSION_PROXY] = {"proxy", "PROXY header", step_proxy},
+	[SESSION_TLS] = {"tls", "TLS handshake", step_tls},
+	[SESSION_GREETING] = {"greeting", "greeting", step_greeting},
+	[SESSION_COMMAND] = {"command", "command", step_command},
+	[SESSION_CHECK] = {"check", NULL, step_check},
+	[SESSION_DATA] = {"data", "message data", step_data},
+	[SESSION_BDAT] = {"bdat", "message data", step_bdat},
+	[SESSION_BDAT_SKIP] = {"bdat", "rest of a refused chunk", step_bdat_skip},
+	[SESSION_COMMIT] = {"commit", NULL, step_commit},
+	[SESSION_FAREWELL] = {"farewell", "client to close", step_farewell},
+	[SESSION_CLOSED] = {"closed", "memory", NULL},
+};
+
+/* --- beginning --- */
+
+static void make_id(struct session *s)
+{
+	static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567";
+	uint64_t *state = s->worker->id_state;
+	uint64_t x = state[0], y = state[1];
+
+	/* xorshift128+ (Vigna 2014), seeded from the kernel: ids need to differ, not to be secret.
+	 */
+	state[0] = y;
+	x ^= x << 23;
+	state[1] = x ^ y ^ (x >> 17) ^ (y >> 26);
+	x = state[1] + y;
+	for (int i = 0; i < SESSION_ID_SIZE; i++, x >>= 5)
+		s->sid[i] = base32[x & 31];
+}
+
+static void link_session(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	s->next = w->sessions;
+	if (s->next)
+		s->next->prev = s;
+	w->sessions = s;
+	w->n_sessions++;
+	atomic_fetch_add_explicit(&w->row->sessions, 1, memory_order_relaxed);
+	shared_add(w->row, COUNT_sessions, 1);
+}
+
+static void unlink_session(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	if (s->next)
+		s->next->prev = s->prev;
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		w->sessions = s->next;
+	w->n_sessions--;
+	atomic_fetch_sub_explicit(&w->row->sessions, 1, memory_order_relaxed);
+	if (w->n_sessions == 0 && w->drain != WORKER_SERVING)
+		loop_defer(w->loop, &w->drained);
+}
+
+void session_start(struct worker *worker, const struct listen_config *listen, int fd,
+	const struct endpoint *remote, const struct endpoint *local)
+{
+	struct session *s = memory_zeroed(sizeof(*s));
+
+	s->magic = SESSION_MAGIC;
+	s->worker = worker;
+	s->listen = listen;
+	s->peer_address = s->client.remote = *remote;
+	s->client.local = *local;
+	s->pending = BUFFER_INIT(PENDING_MAX);
+	s->timer.fire = on_timer;
+	s->started_ms = loop_now_ms(worker->loop);
+	s->implicit_tls = listen->tls == LISTEN_TLS_IMPLICIT;
+	make_id(s);
+	link_session(s);
+	stream_open(&s->stream, worker->loop, fd, &session_stream, s);
+	if (cidr_set_contains(&listen->proxy_protocol_from, &remote->ip)) {
+		session_set_state(s, SESSION_PROXY);
+		stream_read(&s->stream, true);
+	} else if (session_count_client(s)) {
+		session_set_state(s, s->implicit_tls ? SESSION_TLS : SESSION_GREETING);
+	}
+	session_run(s);
+}
+
+bool session_count_client(struct session *s)
+{
+	struct worker *w = s->worker;
+	uint32_t connections = shared_client_enter(w->shared, w->row, &s->client.remote.ip);
+
+	s->counted = true;
+	if (connections <= w->config->limits.per_client)
+		return true;
+	shared_add(w->row, COUNT_sessions_refused, 1);
+	session_bye(s, 421, "4.7.0", "Too many connections from your address, try again later");
+	return false;
+}
+
+void session_uncount_client(struct session *s)
+{
+	if (s->counted)
+		shared_client_leave(s->worker->shared, s->worker->row, &s->client.remote.ip);
+	s->counted = false;
+}
+
+/* --- time --- */
+
+static uint64_t state_timeout_ms(const struct session *s)
+{
+	const struct timeouts_config *t = &s->worker->config->timeouts;
+
+	switch (s->state) {
+	case SESSION_PROXY:
+		return PROXY_HEADER_MS < t->greeting ? PROXY_HEADER_MS : t->greeting;
+	case SESSION_TLS:
+	case SESSION_GREETING:
+		return t->greeting;
+	case SESSION_COMMAND:
+		return s->helo_given ? t->command : t->greeting;
+	case SESSION_DATA:
+	case SESSION_BDAT:
+	case SESSION_BDAT_SKIP:
+		return t->data_block;
+	case SESSION_FAREWELL:
+		return FAREWELL_MS;
+	case SESSION_CHECK:
+	case SESSION_COMMIT:
+	case SESSION_CLOSED:
+	case SESSION_STATE_COUNT:
+		break;
+	}
+	return 0; /* the backend's own deadlines rule */
+}
+
+static void set_timer(struct session *s)
+{
+	uint64_t now_ms = loop_now_ms(s->worker->loop);
+	uint64_t end_ms = s->started_ms + s->worker->config->timeouts.session;
+	uint64_t delay_ms = state_timeout_ms(s);
+	uint64_t left_ms = end_ms > now_ms ? end_ms - now_ms : 0;
+
+	if (delay_ms == 0) {
+		timer_clear(&s->worker->loop->timers, &s->timer);
+		return;
+	}
+	if (s->state != SESSION_FAREWELL && left_ms < delay_ms)
+		delay_ms = left_ms;
+	timer_set(&s->worker->loop->timers, &s->timer, delay_ms);
+}
+
+void session_set_state(struct session *s, enum session_state state)
+{
+	s->state = state;
+	s->state_ms = loop_now_ms(s->worker->loop);
+	set_timer(s);
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct session *s = CONTAINER_OF(timer, struct session, timer);
+
+	MAGIC_ENSURE(s, SESSION_MAGIC);
+	if (s->state == SESSION_FAREWELL || s->state == SESSION_TLS || s->state == SESSION_PROXY) {
+		session_end(s);
+		return;
+	}
+	session_bye(s, 421, "4.4.2", "Timeout, closing the connection");
+	session_run(s);
+}
+
+/* --- replies --- */
+
+static bool is_refusal(const struct reply *reply)
+{
+	return reply->code >= 400;
+}
+
+void session_tell(struct session *s, const struct reply *reply)
+{
+	struct span id = is_refusal(reply) ? session_id(s) : SPAN_NONE;
+
+	if (s->peer != PEER_GONE)
+		ENSURE(reply_write(reply, id, &s->worker->replies));
+}
+
+void session_reply(struct session *s, const struct reply *reply)
+{
+	if (reply->code >= 500 && ++s->errors >= s->worker->config->limits.errors) {
+		session_bye(s, 421, "4.7.0", "Too many errors, closing the connection");
+		return;
+	}
+	session_tell(s, reply);
+}
+
+enum step session_say(struct session *s, uint16_t code, const char *enhanced, const char *text)
+{
+	struct reply reply = {.code = code, .text = span_text(text)};
+
+	memcpy(reply.enhanced, enhanced, strlen(enhanced) + 1);
+	session_reply(s, &reply);
+	return STEP_NEXT;
+}
+
+enum step session_bye(struct session *s, uint16_t code, const char *enhanced, const char *text)
+{
+	struct reply reply = {.code = code, .text = span_text(text)};
+
+	memcpy(reply.enhanced, enhanced, strlen(enhanced) + 1);
+	session_tell(s, &reply);
+	session_set_state(s, SESSION_FAREWELL);
+	return STEP_NEXT;
+}
+
+bool session_junk(struct session *s)
+{
+	if (++s->junk < s->worker->config->limits.junk)
+		return false;
+	session_bye(s, 421, "4.7.0", "Too many commands without a message, closing the connection");
+	return true;
+}
+
+static void flush_replies(struct session *s)
+{
+	struct buffer *replies = &s->worker->replies;
+
+	if (replies->len && s->stream.state == STREAM_OPEN)
+		stream_write(&s->stream, buffer_span(replies));
+	buffer_clear(replies);
+}
+
+/* --- the driver --- */
+
+/* Bytes that no step has taken are kept until the next run. */
+static void keep_input(struct session *s)
+{
+	if (s->input.len && !buffer_add(&s->pending, s->input)) {
+		/* Only possible when reading should have been paused: a bug, not the client's
+		 * doing. */
+		fail_bug(__FILE__, __LINE__, "pending input is bounded");
+	}
+	s->input = SPAN_NONE;
+}
+
+static void run_steps(struct session *s)
+{
+	enum step step = STEP_NEXT;
+
+	while (step == STEP_NEXT && s->state != SESSION_CLOSED) {
+		if (s->worker->replies.len > OUTPUT_PAUSE)
+			flush_replies(s);
+		step = states[s->state].step(s);
+	}
+	flush_replies(s);
+	if (step != STEP_CLOSED)
+		return;
+	/* What the kernel has not taken yet is worth waiting for. */
+	if (stream_pending(&s->stream) && s->state != SESSION_FAREWELL && s->peer != PEER_GONE)
+		session_set_state(s, SESSION_FAREWELL);
+	else
+		session_end(s);
+}
+
+void session_run(struct session *s)
+{
+	struct buffer pending;
+
+	MAGIC_ENSURE(s, SESSION_MAGIC);
+	if (s->running || s->state == SESSION_CLOSED)
+		return;
+	s->running = true;
+	/* What was kept comes before what has just come; they are joined only where both are there.
+	 */
+	if (s->pending.len && s->input.len) {
+		ENSURE(buffer_add(&s->pending, s->input));
+		s->input = SPAN_NONE;
+	}
+	pending = s->pending;
+	s->pending = BUFFER_INIT(PENDING_MAX);
+	if (pending.len)
+		s->input = buffer_span(&pending);
+	run_steps(s);
+	if (s->state != SESSION_CLOSED) {
+		keep_input(s);
+		if (s->state != SESSION_TLS)
+			stream_read(&s->stream, s->pending.len < PENDING_PAUSE);
+	}
+	buffer_free(&pending);
+	s->running = false;
+}
+
+/* --- events --- */
+
+static void on_data(void *context, struct span bytes)
+{
+	struct session *s = context;
+
+	MAGIC_ENSURE(s, SESSION_MAGIC);
+	s->input = bytes;
+	session_run(s);
+}
+
+static void on_end(void *context, enum stream_end end, const char *detail)
+{
+	struct session *s = context;
+
+	MAGIC_ENSURE(s, SESSION_MAGIC);
+	(void)detail;
+	s->peer = end == STREAM_END_EOF ? PEER_HALF_CLOSED : PEER_GONE;
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (s->state == SESSION_COMMIT || s->state == SESSION_CHECK) {
+		/* A client that only closed its sending side still waits for the answer. */
+		if (s->peer == PEER_GONE)
+			session_interrupt(s);
+		return;
+	}
+	session_run(s);
+	if (s->state != SESSION_CLOSED && s->state != SESSION_COMMIT && s->state != SESSION_CHECK &&
+		stream_pending(&s->stream) == 0)
+		session_end(s);
+}
+
+static void on_drain(void *context)
+{
+	struct session *s = context;
+
+	session_run(s);
+}
+
+static void on_tls(void *context)
+{
+	struct session *s = context;
+
+	MAGIC_ENSURE(s, SESSION_MAGIC);
+	shared_add(s->worker->row, COUNT_tls_handshakes, 1);
+	s->client.tls = true;
+	session_set_state(s, s->implicit_tls ? SESSION_GREETING : SESSION_COMMAND);
+	s->implicit_tls = false;
+	session_run(s);
+}
+
+/* --- steps that belong to no verb --- */
+
+static enum step step_proxy(struct session *s)
+{
+	struct proxy_header header;
+	struct err err;
+
+	switch (proxy_header_parse(s->input, &header, &err)) {
+	case PROXY_MORE:
+		return STEP_WAIT;
+	case PROXY_BAD:
+		log_event(s->worker->log, LOG_WARNING, "proxy_header", session_id(s),
+			"bad PROXY header: %s", err.text);
+		return STEP_CLOSED;
+	case PROXY_DONE:
+		break;
+	}
+	s->input = span_from(s->input, header.size);
+	if (!header.local) {
+		s->client.remote = header.source;
+		s->client.local = header.destination;
+	}
+	if (session_count_client(s))
+		session_set_state(s, s->implicit_tls ? SESSION_TLS : SESSION_GREETING);
+	return STEP_NEXT;
+}
+
+static enum step step_tls(struct session *s)
+{
+	if (s->stream.state != STREAM_OPEN || s->stream.ssl)
+		return s->peer == PEER_THERE ? STEP_WAIT : STEP_CLOSED;
+	/* Plain text that came along with STARTTLS must never be read as commands under TLS
+	 * (CVE-2011-0411). Behind a PROXY header it is the handshake's beginning. */
+	if (s->input.len && !s->implicit_tls)
+		return STEP_CLOSED;
+	flush_replies(s);
+	stream_read(&s->stream, true);
+	stream_unread(&s->stream, s->input);
+	s->input = SPAN_NONE;
+	stream_tls(&s->stream, s->worker->tls, true, NULL);
+	return STEP_WAIT;
+}
+
+/* Whether the client has talked already, although it must wait for the greeting (RFC 5321 3.1). */
+static bool has_talked(struct session *s)
+{
+	char byte;
+
+	if (s->input.len)
+		return true;
+	return !s->stream.ssl && recv(s->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static enum step step_greeting(struct session *s)
+{
+	struct reply greeting = {.code = 220};
+	char text[300];
+	int len;
+
+	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
+		return session_bye(s, 421, "4.3.2", "Going down, try again");
+	if (has_talked(s))
+		return session_bye(s, 554, "5.5.1", "You talked before the greeting");
+	len = snprintf(text, sizeof(text), "%s ESMTP", s->worker->config->hostname);
+	greeting.text = span_make(text, (size_t)len);
+	session_tell(s, &greeting);
+	session_set_state(s, SESSION_COMMAND);
+	return STEP_NEXT;
+}
+
+/* Takes a line off the input. *line is without its end; false: none is whole yet. */
+static bool take_line(struct session *s, struct span *line, bool *bare_lf)
+{
+	size_t lf = span_find_char(s->input, '\n');
+
+	if (lf == s->input.len)
+		return false;
+	*bare_lf = lf == 0 || s->input.at[lf - 1] != '\r';
+	*line = span_first(s->input, *bare_lf ? lf : lf - 1);
+	s->input = span_from(s->input, lf + 1);
+	return true;
+}
+
+static enum step step_command(struct session *s)
+{
+	size_t max = s->worker->config->limits.command;
+	struct command command;
+	struct span line;
+	bool bare_lf;
+
+	/* What somebody who is gone had pipelined is not run: no answer could reach it. */
+	if (s->peer == PEER_GONE)
+		return STEP_CLOSED;
+	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
+		return session_bye(s, 421, "4.3.2", "Going down, try again");
+	if (stream_pending(&s->stream) > OUTPUT_PAUSE)
+		return STEP_WAIT;
+	if (!take_line(s, &line, &bare_lf)) {
+		if (s->input.len > max)
+			return session_bye(s, 500, "5.5.2", "Line too long");
+		return s->peer == PEER_THERE ? STEP_WAIT : STEP_CLOSED;
+	}
+	set_timer(s);
+	if (line.len + 2 > max)
+		return session_bye(s, 500, "5.5.2", "Line too long");
+	if (bare_lf)
+		return session_say(s, 500, "5.5.2", "Lines end in CRLF, not in LF alone");
+	if (!command_line_clean(line))
+		return session_say(s, 501, "5.5.2", "Control characters are not allowed");
+	command = command_parse(line);
+	return session_command(s, &command);
+}
+
+static enum step step_farewell(struct session *s)
+{
+	s->discarded += s->input.len;
+	s->input = SPAN_NONE;
+	if (s->transaction)
+		session_reset(s);
+	flush_replies(s);
+	if (!s->stream.shut && s->stream.state == STREAM_OPEN)
+		stream_shutdown(&s->stream);
+	if (s->peer == PEER_GONE || s->discarded > FAREWELL_BYTES ||
+		s->worker->drain == WORKER_DRAIN_NOW)
+		return STEP_CLOSED;
+	return s->peer == PEER_THERE || stream_pending(&s->stream) ? STEP_WAIT : STEP_CLOSED;
+}
+
+enum step session_violation(struct session *s, enum dotdata_status status)
+{
+	struct reply reply = REPLY(550, "5.6.11", "A message must not hold a bare CR");
+
+	if (status == DOTDATA_BARE_LF)
+		reply.text = SPAN("A message must not hold a bare LF");
+	else if (status == DOTDATA_NUL)
+		reply.text = SPAN("A message must not hold a NUL");
+	session_tell(s, &reply);
+	transaction_end(&s->transaction, "reject", &reply);
+	session_set_state(s, SESSION_FAREWELL);
+	return STEP_NEXT;
+}
+
+/* --- what is kept and what is forgotten --- */
+
+struct span session_keep(struct session *s, struct span text)
+{
+	if (!s->arena)
+		s->arena = arena_new(64);
+	return arena_span(s->arena, text);
+}
+
+void session_reset(struct session *s)
+{
+	static const struct reply none;
+
+	if (s->transaction)
+		transaction_end(&s->transaction, "abandoned", &none);
+}
+
+void session_forget_helo(struct session *s)
+{
+	session_reset(s);
+	s->helo_given = false;
+	s->client.helo = SPAN_NONE;
+	s->client.esmtp = false;
+}
+
+/* --- the end --- */
+
+static void session_end(struct session *s)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	session_reset(s);
+	session_set_state(s, SESSION_CLOSED);
+	session_uncount_client(s);
+	backend_bond_close(&s->bond);
+	stream_close(&s->stream);
+}
+
+static void on_closed(void *context)
+{
+	struct session *s = context;
+
+	MAGIC_ENSURE(s, SESSION_MAGIC);
+	ENSURE(s->state == SESSION_CLOSED && !s->transaction);
+	unlink_session(s);
+	buffer_free(&s->pending);
+	arena_free(&s->arena);
+	s->magic = 0;
+	free(s);
+}
+
+static bool within_message(const struct session *s)
+{
+	return s->state == SESSION_DATA || s->state == SESSION_BDAT || s->state == SESSION_COMMIT;
+}
+
+void session_interrupt(struct session *s)
+{
+	bool gone = s->peer == PEER_GONE;
+	enum worker_drain drain = s->worker->drain;
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (!gone &&
+		(drain < WORKER_DRAIN_MESSAGES || (drain < WORKER_DRAIN_NOW && within_message(s))))
+		return;
+	/* The backend's word comes all the same, exactly once; the step then sees who is gone. */
+	if (s->state == SESSION_CHECK) {
+		check_cancel(&s->transaction->check);
+	} else if (s->state == SESSION_COMMIT) {
+		s->transaction->client_gone = gone;
+		delivery_cancel(&s->transaction->delivery);
+	} else if (gone || s->state == SESSION_PROXY || s->state == SESSION_TLS) {
+		session_end(s);
+	} else if (s->state == SESSION_FAREWELL) {
+		if (drain == WORKER_DRAIN_NOW)
+			session_end(s);
+	} else {
+		session_bye(s, 421, "4.3.2", "Going down, try again");
+		session_run(s);
+	}
+}
+
+void session_status(const struct session *s, struct record *r)
+{
+	char ip[IP_TEXT_SIZE];
+	uint64_t now_ms = loop_now_ms(s->worker->loop);
+	const char *waits_for = states[s->state].waits_for;
+
+	if (s->state == SESSION_CHECK)
+		waits_for = check_waits_for(&s->transaction->check);
+	else if (s->state == SESSION_COMMIT)
+		waits_for = delivery_waits_for(&s->transaction->delivery);
+	record_open(r, NULL);
+	record_text(r, "sid", session_id(s));
+	record_string(r, "client", ip_format(&s->client.remote.ip, ip));
+	record_string(r, "listener", s->listen->address);
+	record_string(r, "state", states[s->state].name);
+	record_string(r, "waits_for", waits_for);
+	record_number(r, "age_ms", (int64_t)(now_ms - s->started_ms));
+	record_number(r, "waits_ms", (int64_t)(now_ms - s->state_ms));
+	record_bool(r, "tls", s->client.tls);
+	record_text(r, "helo", s->client.helo);
+	if (s->transaction) {
+		record_text(r, "from", s->transaction->envelope.from.mailbox);
+		record_number(r, "recipients", s->transaction->envelope.n_recipients);
+		record_number(r, "size", (int64_t)s->transaction->decoder.size);
+	}
+	record_close(r);
+}
