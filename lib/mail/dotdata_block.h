@@ -22,6 +22,9 @@ enum dotdata_status dotdata_decode_portable(
 void block_masks_portable(const char *at, struct block_masks *out);
 
 #ifdef __SSE2__
+/* As dotdata_decode, without AVX2. */
+enum dotdata_status dotdata_decode_sse2(
+	struct dotdata *d, struct span *input, char *out, size_t *written) MUST_CHECK;
 void block_masks_sse2(const char *at, struct block_masks *out);
 #endif
 

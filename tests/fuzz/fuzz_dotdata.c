@@ -77,7 +77,13 @@ static void check_stuffed(struct span content, size_t pieces)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static decode_fn *const ways[] = {dotdata_decode, dotdata_decode_portable};
+	static decode_fn *const ways[] = {
+		dotdata_decode,
+		dotdata_decode_portable,
+#ifdef __SSE2__
+		dotdata_decode_sse2,
+#endif
+	};
 	enum dotdata_mode mode;
 	struct outcome expected;
 	struct dotdata d;

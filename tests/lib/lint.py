@@ -38,6 +38,7 @@ def run(command):
 
 
 def clang_format():
+    """What it says is mended by clang-format -i."""
     return run(["clang-format", "--dry-run", "-Werror", *sources("*.[ch]")])
 
 

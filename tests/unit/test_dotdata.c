@@ -17,7 +17,13 @@ enum { INPUT_MAX = REFERENCE_INPUT_MAX, ROUNDS = 6000 };
 
 typedef enum dotdata_status decode_fn(struct dotdata *, struct span *, char *, size_t *);
 
-static decode_fn *const implementations[] = {dotdata_decode, dotdata_decode_portable};
+static decode_fn *const implementations[] = {
+	dotdata_decode,
+	dotdata_decode_portable,
+#ifdef __SSE2__
+	dotdata_decode_sse2,
+#endif
+};
 
 /* The same dice in each run. */
 static uint32_t dice(uint32_t *seed, uint32_t sides)
