@@ -167,7 +167,7 @@ void shared_client_leave(struct shared *shared, struct shared_row *row, const st
 	struct cells cells = cells_of(shared, ip);
 
 	for (int way = 0; way < 2; way++) {
-		uint16_t before = atomic_fetch_sub_explicit(
+		uint32_t before = atomic_fetch_sub_explicit(
 			&row->clients[way][cells.index[way]], 1, memory_order_relaxed);
 
 		ENSURE(before > 0);

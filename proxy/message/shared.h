@@ -50,7 +50,7 @@ struct shared_row {
 	_Atomic uint64_t spool_memory;          /* bytes reserved now */
 	_Atomic uint64_t spool_disk;
 	_Atomic uint64_t counters[SHARED_COUNTER_COUNT];
-	_Atomic uint16_t clients[2][SHARED_SKETCH_CELLS];
+	_Atomic uint32_t clients[2][SHARED_SKETCH_CELLS];
 };
 
 struct shared {

@@ -62,8 +62,6 @@ struct transaction {
 	struct recipient *checking; /* at the backend now; not in the envelope yet */
 	struct check check;
 	struct delivery delivery;
-	bool answered; /* check or delivery, whichever is under way, is done: not before may its
-			  memory go */
 	uint64_t begun_us, data_us, commit_us; /* for ms{...}; 0: did not come to it */
 	bool client_gone;
 };
