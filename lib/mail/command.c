@@ -20,19 +20,21 @@ static const struct {
 	COMMAND_VERBS(X)
 #undef X
 	/* A web client that was tricked into talking to us (cross-protocol requests). */
-	{"GET", VERB_HTTP},
-	{"POST", VERB_HTTP},
-	{"PUT", VERB_HTTP},
-	{"HEAD", VERB_HTTP},
-	{"OPTIONS", VERB_HTTP},
-	{"CONNECT", VERB_HTTP},
-	{"PRI", VERB_HTTP},
-	{"TRACE", VERB_HTTP},
+	{"GET", VERB_FOREIGN},
+	{"POST", VERB_FOREIGN},
+	{"PUT", VERB_FOREIGN},
+	{"HEAD", VERB_FOREIGN},
+	{"OPTIONS", VERB_FOREIGN},
+	{"CONNECT", VERB_FOREIGN},
+	{"PRI", VERB_FOREIGN},
+	{"TRACE", VERB_FOREIGN},
+	/* A PROXY header from a peer that is not listed to send one. */
+	{"PROXY", VERB_FOREIGN},
 };
 
 const char *verb_name(enum verb verb)
 {
-	if (verb == VERB_HTTP)
+	if (verb == VERB_FOREIGN)
 		return "HTTP";
 	for (size_t i = 0; i < COUNT_OF(verbs); i++)
 		if (verbs[i].verb == verb)

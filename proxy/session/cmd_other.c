@@ -69,8 +69,8 @@ enum step cmd_unknown(struct session *s, struct span argument)
 	return session_say(s, 500, "5.5.2", "Unknown command");
 }
 
-enum step cmd_http(struct session *s, struct span argument)
+enum step cmd_foreign(struct session *s, struct span argument)
 {
 	(void)argument;
-	return session_bye(s, 554, "5.5.1", "This is SMTP, not HTTP");
+	return session_bye(s, 554, "5.5.1", "Only SMTP is spoken here");
 }

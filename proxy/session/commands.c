@@ -30,7 +30,7 @@ static const struct verb_rule rules[VERB_COUNT] = {
 	[VERB_STARTTLS] = {cmd_starttls, ARGUMENT_NONE, false, false},
 	[VERB_AUTH] = {cmd_auth, ARGUMENT_ANY, false, false},
 	[VERB_XCLIENT] = {cmd_xclient, ARGUMENT_ANY, false, false},
-	[VERB_HTTP] = {cmd_http, ARGUMENT_ANY, false, true},
+	[VERB_FOREIGN] = {cmd_foreign, ARGUMENT_ANY, false, true},
 };
 
 enum step session_command(struct session *s, const struct command *command)

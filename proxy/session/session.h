@@ -161,7 +161,7 @@ COMMAND_FUNCTION(starttls);
 COMMAND_FUNCTION(auth);
 COMMAND_FUNCTION(xclient);
 COMMAND_FUNCTION(unknown);
-COMMAND_FUNCTION(http);
+COMMAND_FUNCTION(foreign);
 
 /* Steps of states that belong to a verb. */
 enum step step_check(struct session *s);     /* cmd_rcpt.c */

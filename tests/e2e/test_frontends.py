@@ -61,8 +61,9 @@ def test_a_proxy_header_from_a_stranger_is_refused(sink, postern):
     backend = sink()
     p = postern(backend, hello=proxy_header.v2(HOST), listen=FROM_PROXY)
     for header in (proxy_header.v1("192.0.2.9"), proxy_header.v2("192.0.2.9")):
-        with Client(p.port, source="127.0.0.8", greeting=None, header=header + b"EHLO x.example\r\n") as c:
-            assert all(code >= 400 for code in c.rest() if code != 220)
+        with Client(p.port, source="127.0.0.8", greeting=None, header=header + b"EHLO x.example\r\nQUIT\r\n") as c:
+            # Before the greeting it is early talk; behind it, PROXY is no verb and version 2 no line.
+            assert all(code >= 400 for code in c.rest() if code not in (220, 221))
     with Client(p.port, source="127.0.0.8") as c:  # and needs none
         c.ehlo()
 

@@ -46,8 +46,8 @@ static void test_verbs(void **state)
 		{"STARTTLS", VERB_STARTTLS, ""},
 		{"BDAT 3 LAST", VERB_BDAT, "3 LAST"},
 		{"XCLIENT ADDR=192.0.2.1", VERB_XCLIENT, "ADDR=192.0.2.1"},
-		{"GET / HTTP/1.1", VERB_HTTP, "/ HTTP/1.1"},
-		{"CONNECT mx:25 HTTP/1.1", VERB_HTTP, "mx:25 HTTP/1.1"},
+		{"GET / HTTP/1.1", VERB_FOREIGN, "/ HTTP/1.1"},
+		{"CONNECT mx:25 HTTP/1.1", VERB_FOREIGN, "mx:25 HTTP/1.1"},
 		{"MAILFROM:<>", VERB_UNKNOWN, "FROM"},
 		{"", VERB_UNKNOWN, ""},
 		{" QUIT", VERB_UNKNOWN, ""},
@@ -68,7 +68,7 @@ static void test_verbs(void **state)
 	for (unsigned verb = 0; verb < VERB_COUNT; verb++)
 		assert_non_null(verb_name((enum verb)verb));
 	assert_string_equal(verb_name(VERB_STARTTLS), "STARTTLS");
-	assert_string_equal(verb_name(VERB_HTTP), "HTTP");
+	assert_string_equal(verb_name(VERB_FOREIGN), "HTTP");
 }
 
 static void test_clean_lines(void **state)
