@@ -239,8 +239,8 @@ void nearest_offer(struct nearest *nearest, const char *candidate)
 		other.len > nearest->word.len + nearest->distance)
 		return;
 	distance = distance_between(nearest->word, other);
-	/* A word of which nothing is left is not near. */
-	if (distance >= nearest->word.len || distance >= other.len)
+	/* A word of which little is left is not near. */
+	if (2 * distance > nearest->word.len || distance >= other.len)
 		return;
 	if (distance < nearest->distance || (distance == nearest->distance && !nearest->best)) {
 		nearest->best = candidate;

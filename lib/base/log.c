@@ -320,7 +320,7 @@ void log_end(struct log *log)
 	struct span line;
 	ssize_t sent;
 
-	line = record_finish(&log->record);
+	record_finish(&log->record);
 	if (!buffer_add_char(&log->record.line, '\n'))
 		return;
 	line = buffer_span(&log->record.line);

@@ -12,8 +12,8 @@
 #include "lib/mail/address.h"
 #include "lib/mail/reply.h"
 
-/* X(NAME): the verbs; VERB_FOREIGN stands for the first words of other protocols: HTTP's methods, from
- * a web client that was tricked into talking to us, and a PROXY header where none is read. */
+/* X(NAME): the verbs; VERB_FOREIGN stands for the first words of other protocols: HTTP's methods,
+ * from a web client that was tricked into talking to us, and a PROXY header where none is read. */
 /* clang-format off */
 #define COMMAND_VERBS(X)                                                                           \
 	X(HELO) X(EHLO) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(QUIT) X(VRFY) X(EXPN)    \

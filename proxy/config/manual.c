@@ -109,7 +109,8 @@ static void put_escaped(struct text *t, const char *string)
 	bool start = true;
 
 	for (const char *at = string; *at; at++) {
-		bool ends = at > string && at[-1] == '.' && *at == ' ';
+		bool ends = at > string + 1 && at[-1] == '.' && at[-2] != '.' && at[-2] != ' ' &&
+			    *at == ' ';
 
 		if (ends)
 			text_put(t, "\n");

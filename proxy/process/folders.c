@@ -10,11 +10,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/fail.h"
 
-enum { CONTROL_BACKLOG = 64 };
+enum { CONTROL_BACKLOG = 64, LOCK_TRIES = 10, LOCK_PAUSE_MS = 100 };
 
 /* As mkdir -p; what is there stays as it is. */
 static bool make_folders(const char *path, mode_t mode, struct err *err)
@@ -59,6 +60,22 @@ static int open_folder(
 	return fd;
 }
 
+/* An instance that has just ended needs a moment to let go. */
+static bool lock(int fd)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		if (errno != EWOULDBLOCK)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	errno = EWOULDBLOCK;
+	return false;
+}
+
 static bool open_state(struct folders *folders, const char *state,
 	const struct privileges *privileges, struct err *err)
 {
@@ -66,7 +83,7 @@ static bool open_state(struct folders *folders, const char *state,
 	char *spool = memory_new(size);
 	bool ok = (folders->state = open_folder(state, 0700, privileges, err)) >= 0;
 
-	if (ok && flock(folders->state, LOCK_EX | LOCK_NB) < 0)
+	if (ok && !lock(folders->state))
 		ok = errno == EWOULDBLOCK
 			     ? err_set(err, "another postern is running with the state folder %s",
 				       state)

@@ -152,6 +152,15 @@ static void on_gone(struct process *process)
 
 static void on_due(struct process *process)
 {
+	struct generation *g = slot_of(process)->generation;
+	char text[80];
+
+	/* The system could not start it at all: who waits for this generation learns that now. */
+	if (g->state == GENERATION_STARTING) {
+		snprintf(text, sizeof(text), "%s could not be started", process->name);
+		fail(g, text);
+		return;
+	}
 	start_worker(slot_of(process));
 }
 

@@ -1,7 +1,5 @@
 #include "proxy/process/loaded.h"
 
-#include <stdlib.h>
-
 #include "lib/base/fail.h"
 #include "lib/net/tls.h"
 
@@ -13,28 +11,26 @@ static void add_mistake(struct loaded *loaded, const char *path, const char *tex
 		return; /* 256 KB of mistakes will do */
 }
 
-/* Whether OpenSSL takes each certificate with its key. */
-static bool tls_fits(const struct config *config, struct err *err)
+/* Tells of each certificate that OpenSSL does not take with its key. */
+static bool certificates_fit(struct loaded *loaded, const char *path)
 {
-	const struct tls_config *tls = &config->tls;
-	struct tls_identity *identities;
-	struct tls_context *context;
+	const struct tls_config *tls = &loaded->config->tls;
+	size_t before = loaded->n_mistakes;
 
-	if (tls->count == 0)
-		return true;
-	identities = memory_zeroed(tls->count * sizeof(*identities));
 	for (size_t i = 0; i < tls->count; i++) {
 		const struct certificate_config *c = &tls->certificates[i];
-
-		identities[i] = (struct tls_identity){
+		const struct tls_identity identity = {
 			c->certificate.name, c->certificate.content, c->key.content};
+		struct err err;
+		struct tls_context *context =
+			tls_context_server(&identity, 1, tls->minimum_version, NULL, &err);
+
+		if (context)
+			tls_context_free(&context);
+		else
+			add_mistake(loaded, path, err.text);
 	}
-	context = tls_context_server(identities, tls->count, tls->minimum_version, NULL, err);
-	free(identities);
-	if (!context)
-		return false;
-	tls_context_free(&context);
-	return true;
+	return loaded->n_mistakes == before;
 }
 
 bool loaded_read(struct loaded *loaded, const char *path)
@@ -51,12 +47,13 @@ bool loaded_read(struct loaded *loaded, const char *path)
 		loaded->bundle, &loaded->report, &loaded->n_mistakes, &loaded->n_warnings);
 	if (!loaded->config)
 		return false;
-	if (!bundle_write(loaded->bundle, &loaded->bytes))
+	if (!bundle_write(loaded->bundle, &loaded->bytes)) {
 		err_set(&err, "the files that it names are larger than %d bytes together",
 			LOADED_BYTES_MAX);
-	else if (tls_fits(loaded->config, &err))
+		add_mistake(loaded, path, err.text);
+	} else if (certificates_fit(loaded, path)) {
 		return true;
-	add_mistake(loaded, path, err.text);
+	}
 	config_free(&loaded->config);
 	return false;
 }

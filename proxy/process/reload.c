@@ -170,7 +170,7 @@ static void note_needs_restart(struct supervisor *s, const struct config *config
 {
 	struct buffer keys = BUFFER_INIT(4096);
 
-	if (config_needs_restart(s->current->loaded.config, config, &keys) && keys.len) {
+	if (config_needs_restart(s->started, config, &keys) && keys.len) {
 		log_event(&s->log, LOG_WARNING, "restart_needed", SPAN_NONE,
 			"changed, but applied only by a restart: %s", buffer_string(&keys));
 		if (!buffer_print(&s->reload.notes, "Changed, but applied only by a restart: %s\n",

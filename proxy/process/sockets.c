@@ -86,11 +86,30 @@ static bool is_free(const struct endpoint *endpoint, struct err *err)
 
 /* --- all of an address --- */
 
+static bool is_any(const struct ip *ip)
+{
+	static const struct ip nowhere;
+
+	return memcmp(ip->bytes, nowhere.bytes, sizeof(nowhere.bytes)) == 0;
+}
+
+/* The port is taken, by ourselves: an address on which we listen covers this one, or this one
+ * covers it. */
+static bool overlaps(const struct sockets *sockets, const struct endpoint *endpoint)
+{
+	for (const struct address_sockets *at = sockets->first; at; at = at->next)
+		if (at->count && at->items[0].listening && at->endpoint.port == endpoint->port &&
+			at->endpoint.ip.family == endpoint->ip.family &&
+			(is_any(&at->endpoint.ip) || is_any(&endpoint->ip)))
+			return true;
+	return false;
+}
+
 /* Grows to `count` sockets. */
 static bool bind_more(
 	struct sockets *sockets, struct address_sockets *at, size_t count, struct err *err)
 {
-	if (at->count == 0 && !is_free(&at->endpoint, err))
+	if (at->count == 0 && !overlaps(sockets, &at->endpoint) && !is_free(&at->endpoint, err))
 		return false;
 	at->items = memory_resize(at->items, count * sizeof(*at->items));
 	while (at->count < count) {

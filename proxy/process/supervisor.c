@@ -265,6 +265,17 @@ static bool open_all(struct supervisor *s, const struct config *config, struct e
 	       open_log(s, &config->log, err);
 }
 
+/* The first generation's own goes with that generation. */
+static struct config *config_again(const struct bundle *bundle)
+{
+	struct buffer report = BUFFER_INIT(LOADED_REPORT_MAX);
+	struct config *config = config_parse(bundle, &report, NULL, NULL);
+
+	ENSURE(config); /* it was read without a mistake just now */
+	buffer_free(&report);
+	return config;
+}
+
 static void start_all(struct supervisor *s, struct loaded *loaded)
 {
 	s->setup = (struct generation_setup){.loop = &s->loop,
@@ -284,6 +295,7 @@ static void start_all(struct supervisor *s, struct loaded *loaded)
 		timer_set(&s->loop.timers, &s->watchdog, s->notify.watchdog_ms);
 	supervisor_renew_ticket_keys(s);
 	keeping_start(s);
+	s->started = config_again(loaded->bundle);
 	s->next = generation_start(&s->setup, ++s->last_number, loaded);
 }
 
@@ -295,6 +307,7 @@ static void close_fd(int fd)
 
 static void close_all(struct supervisor *s)
 {
+	config_free(&s->started);
 	sockets_close(&s->sockets);
 	folders_close(&s->folders);
 	shared_unmap(&s->shared);

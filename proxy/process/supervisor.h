@@ -56,6 +56,8 @@ struct supervisor {
 	struct generation_setup setup; /* for generations */
 	struct process keeper;
 	int keeper_row;
+	struct config
+		*started; /* owned: what it was started with, for what only a restart applies */
 	struct generation *current; /* owned; NULL until the first is ready */
 	struct generation *next;    /* owned: being started; NULL: none */
 	struct generation *old;     /* owned list: leaving, newest first */

@@ -4,7 +4,10 @@
  */
 #include "proxy/session/session.h"
 
-enum { AUDIT_VERSION = 1, RECIPIENTS_SHOWN = 200 };
+enum {
+	AUDIT_VERSION = 1,
+	RECIPIENT_ROOM = 8 * 1024 /* of a line, for one recipient and what follows */
+};
 
 static void count_verdict(const struct transaction *t, const char *verdict)
 {
@@ -45,11 +48,11 @@ static void write_client(struct record *r, const struct client *client)
 static void write_recipients(struct record *r, const struct transaction *t, const char *verdict,
 	const struct reply *reply)
 {
-	unsigned shown = 0;
+	const struct attempt *a = t->attempts;
+	unsigned left_out = 0;
 
 	record_list(r, "to");
-	for (const struct attempt *a = t->attempts; a && shown < RECIPIENTS_SHOWN;
-		a = a->next, shown++) {
+	for (; a && r->line.len < LOG_LINE_MAX - RECIPIENT_ROOM; a = a->next) {
 		bool refused = a->code >= 400;
 
 		record_open(r, NULL);
@@ -62,6 +65,10 @@ static void write_recipients(struct record *r, const struct transaction *t, cons
 		record_close(r);
 	}
 	record_close(r);
+	for (; a; a = a->next)
+		left_out++;
+	if (left_out)
+		record_number(r, "to_left_out", left_out);
 	record_number(r, "recipients", t->envelope.n_recipients);
 	record_number(r, "refused", t->n_refused);
 }

@@ -145,6 +145,8 @@ bool session_count_client(struct session *s)
 	if (connections <= w->config->limits.per_client)
 		return true;
 	shared_add(w->row, COUNT_sessions_refused, 1);
+	session_uncount_client(s);
+	s->turned_away = true;
 	session_bye(s, 421, "4.7.0", "Too many connections from your address, try again later");
 	return false;
 }
@@ -514,7 +516,7 @@ static enum step step_farewell(struct session *s)
 	flush_replies(s);
 	if (!s->stream.shut && s->stream.state == STREAM_OPEN)
 		stream_shutdown(&s->stream);
-	if (s->peer == PEER_GONE || s->discarded > FAREWELL_BYTES ||
+	if (s->peer == PEER_GONE || s->turned_away || s->discarded > FAREWELL_BYTES ||
 		s->worker->drain == WORKER_DRAIN_NOW)
 		return STEP_CLOSED;
 	return s->peer == PEER_THERE || stream_pending(&s->stream) ? STEP_WAIT : STEP_CLOSED;
@@ -546,9 +548,17 @@ struct span session_keep(struct session *s, struct span text)
 void session_reset(struct session *s)
 {
 	static const struct reply none;
+	const char *verdict = "abandoned";
 
-	if (s->transaction)
-		transaction_end(&s->transaction, "abandoned", &none);
+	if (!s->transaction)
+		return;
+	/* Where nobody was let in, that is what became of it. */
+	if (s->transaction->envelope.n_recipients == 0 && s->transaction->n_refused)
+		verdict = "defer";
+	for (struct attempt *a = s->transaction->attempts; a; a = a->next)
+		if (verdict[0] == 'd' && a->code >= 500)
+			verdict = "reject";
+	transaction_end(&s->transaction, verdict, &none);
 }
 
 void session_forget_helo(struct session *s)

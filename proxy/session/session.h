@@ -84,6 +84,7 @@ struct session {
 	unsigned errors, junk, n_transactions;
 	struct transaction *transaction; /* owned; NULL outside of one */
 	struct backend_bond *bond;       /* owned */
+	bool turned_away;                /* one connection too many of its client: no farewell */
 	uint64_t discarded;              /* bytes, in FAREWELL */
 	uint64_t skip;                   /* bytes left of a refused chunk, in BDAT_SKIP */
 	struct reply skip_reply;         /* and what is said behind them; static text */

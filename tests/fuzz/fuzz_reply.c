@@ -19,7 +19,8 @@ static void check_parsed(struct span text)
 static void check_clean(struct span text)
 {
 	for (size_t i = 0; i < text.len; i++)
-		ENSURE(((unsigned char)text.at[i] >= 32 || text.at[i] == '\n') && text.at[i] != 127);
+		ENSURE(((unsigned char)text.at[i] >= 32 || text.at[i] == '\n') &&
+			text.at[i] != 127);
 }
 
 static void check_sent_on(const struct reply *reply, bool utf8)

@@ -1,7 +1,7 @@
 /*
- * backend_play: the stage for tests of proxy/backend/backend.h: mail servers that say what a test wants, on
- * the same loop, over real sockets; a configuration, an envelope and a message to hand over; a
- * clock that can be moved.
+ * backend_play: the stage for tests of proxy/backend/backend.h: mail servers that say what a test
+ * wants, on the same loop, over real sockets; a configuration, an envelope and a message to hand
+ * over; a clock that can be moved.
  */
 #ifndef TESTS_BACKEND_PLAY_H
 #define TESTS_BACKEND_PLAY_H

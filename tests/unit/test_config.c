@@ -552,8 +552,8 @@ static void test_needs_restart(void **state)
 	expect_restart(BASE, BASE, "");
 	expect_restart(BASE, BASE "workers 5 limits { errors 4 } listen 192.0.2.9:25", "");
 	expect_restart(BASE, BASE "state /x user postern", "state");
-	expect_restart(BASE "admin { socket /a }", BASE "user x log { to syslog }",
-		"user, admin.socket");
+	expect_restart(
+		BASE "admin { socket /a }", BASE "user x log { to syslog }", "user, admin.socket");
 }
 
 int main(void)
