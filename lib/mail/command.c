@@ -28,6 +28,9 @@ static const struct {
 	{"CONNECT", VERB_FOREIGN},
 	{"PRI", VERB_FOREIGN},
 	{"TRACE", VERB_FOREIGN},
+	{"DELETE", VERB_FOREIGN},
+	{"PATCH", VERB_FOREIGN},
+	{"PROPFIND", VERB_FOREIGN},
 	/* A PROXY header from a peer that is not listed to send one. */
 	{"PROXY", VERB_FOREIGN},
 };

@@ -22,7 +22,8 @@ enum {
 	STREAM_MAGIC = 0x53747265,
 	TLS_RECORD = 16 * 1024,
 	READS_PER_EVENT = 4,
-	STREAM_KEPT_MAX = 2 * LOOP_READ_SIZE
+	STREAM_KEPT_MAX = 2 * LOOP_READ_SIZE,
+	TLS_OUT_PAUSE = 128 * 1024 /* OpenSSL answers some records (KeyUpdate) by itself */
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -97,6 +98,12 @@ void stream_connect(struct stream *s, struct loop *loop, const struct endpoint *
 
 /* --- polling for what is wanted now --- */
 
+/* A peer that makes OpenSSL answer and does not read the answers is not read either. */
+static bool takes_more(const struct stream *s)
+{
+	return !s->ssl || s->out.len <= TLS_OUT_PAUSE;
+}
+
 static void stream_update(struct stream *s)
 {
 	int events = 0;
@@ -104,7 +111,7 @@ static void stream_update(struct stream *s)
 	if (s->state == STREAM_CONNECTING) {
 		events = UV_WRITABLE;
 	} else if (s->state == STREAM_OPEN || s->state == STREAM_HANDSHAKE) {
-		if (!s->at_end && (s->reading || s->state == STREAM_HANDSHAKE))
+		if (!s->at_end && takes_more(s) && (s->reading || s->state == STREAM_HANDSHAKE))
 			events |= UV_READABLE;
 		if (s->out.len)
 			events |= UV_WRITABLE;
@@ -198,6 +205,8 @@ static void flush_kept(struct stream *s)
 	buffer_free(&s->out);
 	stream_update(s);
 	finish_shutdown(s);
+	if (s->reading && s->kept.len)
+		loop_defer(s->loop, &s->deferred);
 	if (s->handler->on_drain && s->state == STREAM_OPEN)
 		s->handler->on_drain(s->context);
 }
@@ -297,7 +306,7 @@ static void tls_pump(struct stream *s)
 	while (more) {
 		if (s->state == STREAM_HANDSHAKE)
 			more = tls_handshake(s);
-		else if (s->state == STREAM_OPEN && s->reading && !s->at_end)
+		else if (s->state == STREAM_OPEN && s->reading && !s->at_end && takes_more(s))
 			more = tls_read(s);
 		else
 			more = false;

@@ -61,7 +61,7 @@ static void write_command(const struct backend_job *job, struct buffer *out)
 		break;
 	case TURN_MAIL:
 		backend_command_mail(out, backend_job_envelope(job),
-			job->check ? NULL : job->delivery->message, offers);
+			job->delivery ? job->delivery->message : NULL, offers);
 		break;
 	case TURN_RCPT:
 		backend_command_rcpt(out, next->recipient, offers);
@@ -111,9 +111,11 @@ static void send_content(struct backend_job *job)
 static void begin_content(struct backend_job *job, unsigned unsent)
 {
 	struct backend_exchange *x = &job->exchange;
-	const struct message *message = job->delivery->message;
+	const struct message *message;
 	unsigned finals = x->lmtp ? x->n_recipients : 1;
 
+	ENSURE(job->delivery);
+	message = job->delivery->message;
 	if (backend_plan_by_bdat(x->plan))
 		backend_command_bdat(&job->set->commands, message_size(message));
 	backend_content_begin(

@@ -18,7 +18,7 @@
 enum { SPOOL_FIRST = 8 * 1024 };
 
 struct spools *spools_new(struct shared *shared, struct shared_row *row, int dir,
-	uint64_t total_max, uint64_t headers_max)
+	uint64_t total_max, uint64_t headers_max, unsigned files_max)
 {
 	struct spools *spools = memory_zeroed(sizeof(*spools));
 	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -28,6 +28,7 @@ struct spools *spools_new(struct shared *shared, struct shared_row *row, int dir
 	spools->dir = dir;
 	spools->memory_max = machine / 4 < total_max ? machine / 4 : total_max;
 	spools->total_max = total_max;
+	spools->files_max = files_max;
 	/* One byte more than a header section may have, so that one that is too long is seen to be.
 	 */
 	spools->message_memory_max =
@@ -60,8 +61,10 @@ void spool_free(struct spool *spool)
 	atomic_fetch_sub_explicit(
 		&spool->owner->row->spool_disk, spool->file_reserved, memory_order_relaxed);
 	free(spool->memory);
-	if (spool->fd >= 0)
+	if (spool->fd >= 0) {
 		close(spool->fd);
+		spool->owner->files--;
+	}
 	*spool = (struct spool){.owner = NULL, .fd = -1};
 }
 
@@ -85,11 +88,14 @@ static bool grow(struct spool *spool, size_t size)
 {
 	size_t capacity = spool->memory_capacity ? spool->memory_capacity : SPOOL_FIRST;
 	size_t needed = spool->memory_len + size;
+	size_t most = spool->owner->message_memory_max + spool->owner->scratch_size;
 
 	if (needed <= spool->memory_capacity)
 		return true;
 	while (capacity < needed)
 		capacity *= 2;
+	if (capacity > most)
+		capacity = most;
 	if (!take_memory(spool->owner, capacity - spool->memory_capacity))
 		return false;
 	spool->memory = memory_resize(spool->memory, capacity);
@@ -99,7 +105,7 @@ static bool grow(struct spool *spool, size_t size)
 
 /* The file has no name from the start (O_TMPFILE), or loses it at once where the file system has no
  * such files. */
-static bool open_file(struct spool *spool)
+static bool make_file(struct spool *spool)
 {
 	struct spools *spools = spool->owner;
 	char name[48];
@@ -114,6 +120,15 @@ static bool open_file(struct spool *spool)
 	if (spool->fd >= 0)
 		unlinkat(spools->dir, name, 0);
 	return spool->fd >= 0;
+}
+
+/* Messages on disk never take the descriptors that backends and sessions count on. */
+static bool open_file(struct spool *spool)
+{
+	if (spool->owner->files >= spool->owner->files_max || !make_file(spool))
+		return false;
+	spool->owner->files++;
+	return true;
 }
 
 char *spool_reserve(struct spool *spool, size_t size)

@@ -23,12 +23,13 @@ struct spools {
 	uint64_t memory_max;         /* over all workers */
 	uint64_t total_max;          /* memory and disk, over all workers (limits.spool) */
 	uint64_t message_memory_max; /* of one message before it goes to disk */
+	unsigned files, files_max;   /* descriptors of this worker for messages on disk */
 	char *scratch;               /* owned: where bytes for a file are put together */
 	size_t scratch_size;
 };
 
 struct spools *spools_new(struct shared *shared, struct shared_row *row, int dir,
-	uint64_t total_max, uint64_t headers_max);
+	uint64_t total_max, uint64_t headers_max, unsigned files_max);
 void spools_free(struct spools **spools);
 
 struct spool {

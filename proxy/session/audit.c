@@ -45,28 +45,36 @@ static void write_client(struct record *r, const struct client *client)
 }
 
 /* A recipient that was accepted shares the message's verdict; a refused one has its own. */
+static void write_recipient(
+	struct record *r, const struct attempt *a, const char *verdict, const struct reply *reply)
+{
+	bool refused = a->code >= 400;
+
+	record_open(r, NULL);
+	record_text(r, "addr", a->address);
+	record_number(r, "code", refused || !reply->code ? a->code : reply->code);
+	record_string(r, "verdict", !refused ? verdict : a->code < 500 ? "defer" : "reject");
+	record_close(r);
+}
+
+/* Who has the message comes before who was refused, in case that the line gets full. */
 static void write_recipients(struct record *r, const struct transaction *t, const char *verdict,
 	const struct reply *reply)
 {
-	const struct attempt *a = t->attempts;
 	unsigned left_out = 0;
 
 	record_list(r, "to");
-	for (; a && r->line.len < LOG_LINE_MAX - RECIPIENT_ROOM; a = a->next) {
-		bool refused = a->code >= 400;
-
-		record_open(r, NULL);
-		record_text(r, "addr", a->address);
-		record_number(r, "code", refused || !reply->code ? a->code : reply->code);
-		record_string(r, "verdict",
-			!refused        ? verdict
-			: a->code < 500 ? "defer"
-					: "reject");
-		record_close(r);
+	for (int refused = 0; refused <= 1; refused++) {
+		for (const struct attempt *a = t->attempts; a; a = a->next) {
+			if ((a->code >= 400) != refused)
+				continue;
+			if (r->line.len < LOG_LINE_MAX - RECIPIENT_ROOM)
+				write_recipient(r, a, verdict, reply);
+			else
+				left_out++;
+		}
 	}
 	record_close(r);
-	for (; a; a = a->next)
-		left_out++;
 	if (left_out)
 		record_number(r, "to_left_out", left_out);
 	record_number(r, "recipients", t->envelope.n_recipients);

@@ -21,8 +21,11 @@ enum step step_bdat_skip(struct session *s)
 
 	s->input = span_from(s->input, skipped.len);
 	s->skip -= skipped.len;
-	if (s->skip)
-		return STEP_WAIT;
+	if (s->skip) {
+		if (skipped.len)
+			session_set_state(s, SESSION_BDAT_SKIP);
+		return session_await_client(s);
+	}
 	session_reset(s);
 	session_set_state(s, SESSION_COMMAND);
 	session_reply(s, &s->skip_reply);
@@ -40,6 +43,8 @@ enum step cmd_bdat(struct session *s, struct span argument)
 		return session_bye(s, 501, "5.5.4", "The size of the chunk can't be read");
 	if (size / 2 > s->worker->config->limits.message)
 		return session_bye(s, 552, "5.3.4", "The chunk is larger than any message allowed");
+	if (size == 0 && !last && session_junk(s))
+		return STEP_NEXT;
 	if (!t || (t->envelope.n_recipients == 0 && t->n_refused == 0))
 		return skip_chunk(s, size, REPLY(503, "5.5.1", "Say MAIL and RCPT first"));
 	if (t->envelope.n_recipients == 0)
@@ -83,7 +88,7 @@ enum step step_bdat(struct session *s)
 	if (t->chunk_left == 0)
 		return chunk_end(s);
 	if (chunk.len == 0)
-		return STEP_WAIT;
+		return session_await_client(s);
 	s->input = span_from(s->input, chunk.len);
 	t->chunk_left -= chunk.len;
 	status = transaction_data(t, &chunk);

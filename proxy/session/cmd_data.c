@@ -31,7 +31,7 @@ enum step step_data(struct session *s)
 	enum dotdata_status status;
 
 	if (s->input.len == 0)
-		return STEP_WAIT;
+		return session_await_client(s);
 	status = transaction_data(t, &s->input);
 	if (status == DOTDATA_MORE) {
 		if (beyond_patience(s)) {
@@ -44,7 +44,7 @@ enum step step_data(struct session *s)
 			return STEP_NEXT;
 		}
 		session_set_state(s, SESSION_DATA);
-		return STEP_WAIT;
+		return session_await_client(s);
 	}
 	if (status != DOTDATA_END)
 		return session_violation(s, status);

@@ -27,7 +27,7 @@ static struct reply judge(struct session *s, const struct address *to)
 	struct transaction *t = s->transaction;
 	struct backend_features features = backends_features(s->worker->backends);
 
-	if (t->envelope.n_recipients >= config->limits.recipients)
+	if (t->envelope.n_recipients >= config->limits.recipients || t->n_refused >= REFUSALS_KEPT)
 		return REPLY(452, "4.5.3",
 			"Too many recipients, send the others in another transaction");
 	/* LMTP answers for each recipient after the data, SMTP once for all (RFC 2033 4.2). */
@@ -116,7 +116,10 @@ enum step cmd_rcpt(struct session *s, struct span argument)
 	}
 	reply = judge(s, &rcpt.to);
 	if (reply.code)
-		return answer(s, arena_span(t->arena, rcpt.to.mailbox), &reply);
+		return answer(s,
+			t->n_refused < REFUSALS_KEPT ? arena_span(t->arena, rcpt.to.mailbox)
+						     : rcpt.to.mailbox,
+			&reply);
 	t->checking = recipient_new(t, &rcpt);
 	if (rcpt.to.domain.len == 0) {
 		struct recipient *postmaster = t->checking;

@@ -66,7 +66,7 @@ enum step step_commit(struct session *s)
 
 	if (t->asking)
 		return STEP_WAIT;
-	t->client_gone = s->peer != PEER_THERE;
+	t->client_gone = s->peer == PEER_GONE;
 	switch (t->delivery.outcome) {
 	case DELIVERY_ACCEPTED:
 		s->junk = s->errors = 0;

@@ -371,7 +371,7 @@ static void on_end(void *context, enum stream_end end, const char *detail)
 	}
 	session_run(s);
 	if (s->state != SESSION_CLOSED && s->state != SESSION_COMMIT && s->state != SESSION_CHECK &&
-		stream_pending(&s->stream) == 0)
+		(s->peer == PEER_GONE || stream_pending(&s->stream) == 0))
 		session_end(s);
 }
 
@@ -464,6 +464,12 @@ static enum step step_greeting(struct session *s)
 	return STEP_NEXT;
 }
 
+/* Between two chunks, too. */
+static bool within_message(const struct session *s)
+{
+	return s->state == SESSION_COMMIT || (s->transaction && s->transaction->has_data);
+}
+
 /* Takes a line off the input. *line is without its end; false: none is whole yet. */
 static bool take_line(struct session *s, struct span *line, bool *bare_lf)
 {
@@ -477,6 +483,18 @@ static bool take_line(struct session *s, struct span *line, bool *bare_lf)
 	return true;
 }
 
+/* Whether bytes of a message may follow the line whatever we say to it. */
+static bool announces_chunk(struct span line)
+{
+	return span_starts_nocase(span_trim(line), SPAN("BDAT"));
+}
+
+static enum step bad_line(struct session *s, struct span line, uint16_t code, const char *text)
+{
+	return announces_chunk(line) ? session_bye(s, code, "5.5.2", text)
+				     : session_say(s, code, "5.5.2", text);
+}
+
 static enum step step_command(struct session *s)
 {
 	size_t max = s->worker->config->limits.command;
@@ -487,7 +505,7 @@ static enum step step_command(struct session *s)
 	/* What somebody who is gone had pipelined is not run: no answer could reach it. */
 	if (s->peer == PEER_GONE)
 		return STEP_CLOSED;
-	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
+	if (s->worker->drain >= WORKER_DRAIN_MESSAGES && !within_message(s))
 		return session_bye(s, 421, "4.3.2", "Going down, try again");
 	if (stream_pending(&s->stream) > OUTPUT_PAUSE)
 		return STEP_WAIT;
@@ -500,10 +518,12 @@ static enum step step_command(struct session *s)
 	if (line.len + 2 > max)
 		return session_bye(s, 500, "5.5.2", "Line too long");
 	if (bare_lf)
-		return session_say(s, 500, "5.5.2", "Lines end in CRLF, not in LF alone");
+		return bad_line(s, line, 500, "Lines end in CRLF, not in LF alone");
 	if (!command_line_clean(line))
-		return session_say(s, 501, "5.5.2", "Control characters are not allowed");
+		return bad_line(s, line, 501, "Control characters are not allowed");
 	command = command_parse(line);
+	if (command.verb == VERB_UNKNOWN && announces_chunk(line))
+		return session_bye(s, 500, "5.5.2", "Unknown command");
 	return session_command(s, &command);
 }
 
@@ -593,11 +613,6 @@ static void on_closed(void *context)
 	arena_free(&s->arena);
 	s->magic = 0;
 	free(s);
-}
-
-static bool within_message(const struct session *s)
-{
-	return s->state == SESSION_DATA || s->state == SESSION_BDAT || s->state == SESSION_COMMIT;
 }
 
 void session_interrupt(struct session *s)

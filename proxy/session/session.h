@@ -122,6 +122,12 @@ enum step session_bye(struct session *s, uint16_t code, const char *enhanced, co
  * reached and the goodbye said. */
 bool session_junk(struct session *s);
 
+/* No step can go on without more from the client: waits, unless none will come. */
+static inline enum step session_await_client(const struct session *s)
+{
+	return s->peer == PEER_THERE ? STEP_WAIT : STEP_CLOSED;
+}
+
 /* RSET: the transaction, if any, is over. */
 void session_reset(struct session *s);
 

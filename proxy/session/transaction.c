@@ -44,17 +44,19 @@ void transaction_end(
 
 void transaction_attempt(struct transaction *t, struct span address, const struct reply *reply)
 {
-	struct attempt *attempt = arena_alloc(t->arena, sizeof(*attempt));
+	struct attempt *attempt;
 
+	if (reply->code >= 400) {
+		shared_add(t->session->worker->row, COUNT_recipients_refused, 1);
+		if (t->n_refused++ >= REFUSALS_KEPT)
+			return;
+	}
+	attempt = arena_alloc(t->arena, sizeof(*attempt));
 	attempt->address = address;
 	attempt->code = reply->code;
 	memcpy(attempt->enhanced, reply->enhanced, sizeof(attempt->enhanced));
 	*t->last_attempt = attempt;
 	t->last_attempt = &attempt->next;
-	if (reply->code >= 400) {
-		t->n_refused++;
-		shared_add(t->session->worker->row, COUNT_recipients_refused, 1);
-	}
 }
 
 /* --- content --- */
@@ -115,7 +117,7 @@ static void look_at_headers(struct transaction *t, struct span section)
 	while (header_next(&section, &field)) {
 		if (!look_at_field(t, &field))
 			continue;
-		if (t->message.n_cuts == room) {
+		if (!cuts || t->message.n_cuts == room) {
 			struct message_cut *more;
 
 			room = room ? room * 2 : 4;

@@ -27,6 +27,9 @@ struct attempt {
 	struct attempt *next;
 };
 
+/* Refused recipients of one transaction that are remembered; those beyond get 452. */
+enum { REFUSALS_KEPT = 1000 };
+
 /* Why a message whose bytes still come will be refused at its end. */
 enum message_fault {
 	FAULT_NONE,

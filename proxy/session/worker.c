@@ -15,6 +15,7 @@
 enum {
 	WORKER_MAGIC = 0x776f726b,
 	REPLIES_MAX = 1024 * 1024,
+	SESSIONS_PER_FILE = 16,
 	DESCRIPTORS_KEPT = 64 /* for the loop, logs, listeners and the like */
 };
 
@@ -38,8 +39,11 @@ static void on_drained(struct deferred *deferred)
 		worker->setup.on_drained(worker->setup.context);
 }
 
-/* A session costs one descriptor, a message on disk another, and backends have theirs. */
-static unsigned sessions_max(const struct config *config)
+/*
+ * A session costs one descriptor, a message on disk another, and backends have theirs. One session
+ * in SESSIONS_PER_FILE may have its message on disk at a time, a further one gets 452.
+ */
+static unsigned files_max(const struct config *config)
 {
 	struct rlimit limit;
 	rlim_t kept = DESCRIPTORS_KEPT;
@@ -48,8 +52,9 @@ static unsigned sessions_max(const struct config *config)
 		kept += config->backends[i].connections + 4 * config->backends[i].n_servers;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return config->limits.connections;
-	/* One in sixteen may hold a message on disk at the same time; beyond that it is 452. */
-	return limit.rlim_cur > 2 * kept ? (unsigned)((limit.rlim_cur - kept) / 17 * 16) : 16;
+	if (limit.rlim_cur < kept + SESSIONS_PER_FILE + 1)
+		return 1;
+	return (unsigned)((limit.rlim_cur - kept) / (SESSIONS_PER_FILE + 1));
 }
 
 static bool open_tls(struct worker *worker, struct err *err)
@@ -84,12 +89,12 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 	worker->term.fire = on_term;
 	worker->drained.run = on_drained;
 	worker->replies = BUFFER_INIT(REPLIES_MAX);
-	worker->sessions_max = sessions_max(config);
+	worker->sessions_max = SESSIONS_PER_FILE * files_max(config);
 	worker->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	ENSURE(getrandom(worker->id_state, sizeof(worker->id_state), 0) ==
 		sizeof(worker->id_state));
 	worker->spools = spools_new(setup->shared, worker->row, setup->spool_dir,
-		config->limits.spool, config->limits.headers);
+		config->limits.spool, config->limits.headers, files_max(config));
 	worker->backends = backends_open(setup->loop, config, setup->log, worker->row, err);
 	if (!worker->backends || !open_tls(worker, err)) {
 		worker_close(&worker);

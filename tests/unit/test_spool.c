@@ -37,7 +37,7 @@ static struct fixture *open_fixture(uint64_t total_max, uint64_t headers_max, bo
 	snprintf(f->folder, sizeof(f->folder), "/tmp/test_spool.XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	f->dir = disk ? open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	f->spools = spools_new(f->shared, f->row, f->dir, total_max, headers_max);
+	f->spools = spools_new(f->shared, f->row, f->dir, total_max, headers_max, 1000);
 	return f;
 }
 
@@ -155,8 +155,8 @@ static void test_headers_in_memory(void **state)
 static void test_budget(void **state)
 {
 	struct fixture *f = open_fixture(2 * MB, 1024, true);
-	struct spools *other_worker = spools_new(
-		f->shared, &f->shared->rows[shared_row_take(f->shared)], f->dir, 2 * MB, 1024);
+	struct spools *other_worker = spools_new(f->shared,
+		&f->shared->rows[shared_row_take(f->shared)], f->dir, 2 * MB, 1024, 1000);
 	struct spool a, b;
 
 	(void)state;
