@@ -14,7 +14,7 @@
 #include "proxy/config/config.h"
 #include "proxy/process/title.h"
 
-/* DESIGN section 2. */
+/* Exit statuses, the same for all commands. */
 enum cli_exit {
 	CLI_OK = 0,
 	CLI_NO = 1, /* not found, verdict differs, test failed */

@@ -3,7 +3,7 @@
  * the configuration (`admin { socket }`). One request for each connection:
  *
  *     -> WORD [WORD ...] LF
- *     <- STATUS LF            the exit status for the command, in decimal (DESIGN section 2)
+ *     <- STATUS LF            the exit status for the command, in decimal
  *     <- text until the end of the connection
  *
  *     status [N]       one JSON object; of each worker the N (100) oldest sessions

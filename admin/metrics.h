@@ -1,4 +1,4 @@
-/* metrics: the shared counters as Prometheus text (DESIGN section 7). No label holds an address. */
+/* metrics: the shared counters as Prometheus text. No label holds an address. */
 #ifndef ADMIN_METRICS_H
 #define ADMIN_METRICS_H
 

@@ -47,7 +47,7 @@ enum address_status address_parse(
 	struct span text, bool utf8_allowed, struct address *out) MUST_CHECK;
 
 /* Whether a local part could make a trusting backend route the mail on: %, !, @ inside quotes,
- * a leading | or / (DESIGN section 6: such recipients are refused). */
+ * a leading | or / (such recipients are refused). */
 bool address_local_routes(const struct address *address);
 
 /* RFC 5321 Domain (LDH labels up to 63, underscore taken too since the net is full of them), a

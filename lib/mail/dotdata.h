@@ -1,6 +1,6 @@
 /*
  * dotdata: the bytes behind DATA (and inside BDAT) into message content. Only CRLF.CRLF ends a
- * message; a bare CR, a bare LF or a NUL is a violation that ends the session (DESIGN section 6),
+ * message; a bare CR, a bare LF or a NUL is a violation that ends the session,
  * for what follows could be read as commands by one side only. The outcome is the same however
  * the bytes are cut. Written for speed: 64 bytes a step, with AVX2 or SSE2 where there is (portable
  * otherwise); lines cost nothing by themselves.

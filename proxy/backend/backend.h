@@ -35,7 +35,7 @@ void backends_drain(struct backends *backends);
 void backends_close(struct backends **backends);
 
 /* What EHLO may offer, as far as honouring it needs the backends: the common set of all routable
- * ones, all true until the first has answered (DESIGN section 6). */
+ * ones, all true until the first has answered. */
 struct backend_features {
 	bool known; /* some backend has answered */
 	bool eight_bit, smtputf8, dsn;

@@ -1,5 +1,5 @@
 /*
- * One record for each transaction (DESIGN section 7): who, what, what was answered, and how long it
+ * One record for each transaction: who, what, what was answered, and how long it
  * took. Fields of filters and rules are written when there are any.
  */
 #include "proxy/session/session.h"

@@ -183,8 +183,8 @@ enum step commit_start(struct session *s);
 /* Refuses the message for its fault and ends the transaction. */
 enum step commit_refuse(struct session *s, const struct reply *reply);
 
-/* A message that broke the rules in a way after which nothing that follows can be trusted (DESIGN
- * section 6). */
+/* A message that broke the rules in a way after which nothing that follows can be trusted: the last
+ * word, and what still comes is discarded. */
 enum step session_violation(struct session *s, enum dotdata_status status);
 
 #endif

@@ -1,4 +1,4 @@
-"""postern before real mail servers, and before one that breaks in every way: DESIGN sections 3 (backend), 6 and 9."""
+"""postern before real mail servers, and before one that breaks in every way."""
 
 import re
 import time

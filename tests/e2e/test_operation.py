@@ -1,4 +1,4 @@
-"""Running it: reload, drain, status, SIGTERM, and children that die. DESIGN sections 2, 7 and 8."""
+"""Running it: reload, drain, status, SIGTERM, and children that die."""
 
 import json
 import os
