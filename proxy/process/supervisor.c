@@ -318,11 +318,25 @@ static void close_all(struct supervisor *s)
 	close_fd(s->log_target);
 }
 
+/* One more SIGTERM while the last things are put away must not make a clean end look like a kill.
+ */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static void run(struct supervisor *s, struct loaded *loaded)
 {
 	open_signals(s);
 	start_all(s, loaded);
 	loop_run(&s->loop);
+	hold_signals();
 	reload_close(s);
 	timer_clear(&s->loop.timers, &s->watchdog);
 	for (int i = 0; i < SUPERVISOR_SIGNALS; i++)
