@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 
 import pytest
 
@@ -12,10 +13,14 @@ from harness.sink import Sink
 
 
 def pytest_configure(config):
-    """SIGTERM unwinds like ^C, so that fixtures still end what they started."""
+    """SIGTERM unwinds like ^C, so that fixtures still end what they started.
+
+    xdist may run a worker in a thread, where no signal can be caught: there its parent ends it.
+    """
     def interrupt(signum, frame):
         raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, interrupt)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def pytest_collection_modifyitems(config, items):
