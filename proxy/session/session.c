@@ -247,20 +247,27 @@ void session_reply(struct session *s, const struct reply *reply)
 	session_tell(s, reply);
 }
 
-enum step session_say(struct session *s, uint16_t code, const char *enhanced, const char *text)
+static struct reply reply_of(uint16_t code, const char *enhanced, const char *text)
 {
 	struct reply reply = {.code = code, .text = span_text(text)};
 
+	ENSURE(strlen(enhanced) < sizeof(reply.enhanced));
 	memcpy(reply.enhanced, enhanced, strlen(enhanced) + 1);
+	return reply;
+}
+
+enum step session_say(struct session *s, uint16_t code, const char *enhanced, const char *text)
+{
+	struct reply reply = reply_of(code, enhanced, text);
+
 	session_reply(s, &reply);
 	return STEP_NEXT;
 }
 
 enum step session_bye(struct session *s, uint16_t code, const char *enhanced, const char *text)
 {
-	struct reply reply = {.code = code, .text = span_text(text)};
+	struct reply reply = reply_of(code, enhanced, text);
 
-	memcpy(reply.enhanced, enhanced, strlen(enhanced) + 1);
 	session_tell(s, &reply);
 	session_set_state(s, SESSION_FAREWELL);
 	return STEP_NEXT;
@@ -288,11 +295,8 @@ static void flush_replies(struct session *s)
 /* Bytes that no step has taken are kept until the next run. */
 static void keep_input(struct session *s)
 {
-	if (s->input.len && !buffer_add(&s->pending, s->input)) {
-		/* Only possible when reading should have been paused: a bug, not the client's
-		 * doing. */
-		fail_bug(__FILE__, __LINE__, "pending input is bounded");
-	}
+	/* Reading is paused before it could not be held: no client can make this fail. */
+	ENSURE(buffer_add(&s->pending, s->input));
 	s->input = SPAN_NONE;
 }
 
