@@ -1,0 +1,137 @@
+/*
+ * facts: what rules can speak of. Each filter declares its own in a table; the registry joins them.
+ * This header is all that filters and policy know of each other.
+ *
+ * A fact has a type and a stage: the first moment of a session at which it can be measured, which
+ * is also how long it holds (a client's address for the session, a HELO name until the next HELO, a
+ * recipient's address for that recipient, the rest for the transaction).
+ */
+#ifndef POLICY_FACTS_H
+#define POLICY_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/buffer.h"
+#include "lib/base/ip.h"
+#include "lib/base/span.h"
+
+/* X(NAME, word) */
+#define STAGES(X)                                                                                  \
+	X(CONNECT, "connect")                                                                      \
+	X(HELO, "helo")                                                                            \
+	X(MAIL, "mail")                                                                            \
+	X(RCPT, "rcpt")                                                                            \
+	X(HEADER, "header") /* the header section is there, the body still comes */                \
+	X(MESSAGE, "message")
+
+enum stage {
+#define X(name, word) STAGE_##name,
+	STAGES(X)
+#undef X
+		STAGE_COUNT
+};
+
+const char *stage_name(enum stage stage);
+
+enum fact_type {
+	TYPE_BOOL,
+	TYPE_NUMBER,
+	TYPE_SIZE, /* bytes */
+	TYPE_IP,
+	TYPE_DOMAIN,
+	TYPE_MAIL, /* local@domain; empty: the null reverse-path */
+	TYPE_TEXT,
+	TYPE_CHOICE, /* one word of a few */
+	TYPE_COUNT
+};
+
+const char *fact_type_name(enum fact_type type);
+
+enum fact_flags {
+	FACT_MANY = 1,      /* several values: rules say any, all or no */
+	FACT_ORDERED = 2,   /* choices can be compared with < and > */
+	FACT_ASSURES = 4,   /* a condition on it tells who really sent: SPF, DKIM, DMARC, ARC, TLS
+			       client certificates (`check` warns of an accept without one) */
+	FACT_OF_TEXT = 8,   /* written NAME("text"): header("X-Spam") */
+	FACT_OF_FIELD = 16, /* written NAME(FIELD), or NAME("text", FIELD) with FACT_OF_TEXT */
+	FACT_FAMILY = 32,   /* NAME ends in a dot, any word may follow: milter.NAME */
+	FACT_IN_TEXTS = 64, /* only in texts, as {NAME} */
+	FACT_ABSENT = 128   /* declared, but no filter of this version measures it */
+};
+
+struct fact_choice {
+	const char *word;
+	const char *also; /* other ways to write it, one blank between; NULL: none */
+};
+
+struct fact {
+	const char *name;
+	enum fact_type type;
+	enum stage stage;
+	unsigned flags;                    /* enum fact_flags */
+	const struct fact_choice *choices; /* TYPE_CHOICE; ends with a NULL word */
+	const char *help;                  /* one line */
+};
+
+/* One value of a fact; which member counts is the type's. Texts are borrowed from the arena of
+ * whoever keeps the value. Choices are indexes into the fact's list. */
+union fact_datum {
+	bool yes;
+	double number; /* TYPE_SIZE too */
+	unsigned choice;
+	struct ip ip;
+	struct span text; /* TYPE_DOMAIN, TYPE_MAIL, TYPE_TEXT */
+};
+
+enum fact_state {
+	FACT_PENDING, /* may still become anything */
+	FACT_KNOWN,   /* count values; 0: known to be none */
+	FACT_FAILED   /* unknown for good */
+};
+
+struct fact_value {
+	enum fact_state state;
+	uint32_t count;
+	const union fact_datum *items;
+	const char *why; /* FACT_FAILED: for people; static or as the items */
+};
+
+/* A few values that a fact has at most; a filter that has more drops the rest. */
+enum { FACT_ITEMS_MAX = 1000 };
+
+/* What one source (a filter, or the session itself) declares; the facts end with a NULL name. */
+struct fact_source {
+	const char *name;
+	const struct fact *facts;
+};
+
+struct fact_registry {
+	const struct fact_source *sources;
+	size_t n_sources;
+};
+
+/* The fact that a word names (of a family: "milter.clamav" finds "milter."); *source: its index in
+ * the registry, may be NULL. NULL: there is none. */
+const struct fact *fact_find(const struct fact_registry *registry, struct span name, size_t *source);
+
+/* The nearest name to one that is none; NULL: none is near. */
+const char *fact_nearest(const struct fact_registry *registry, struct span name);
+
+/* The index of the choice that a word names, by any of its spellings, without case; -1: none. */
+int fact_choice_find(const struct fact *fact, struct span word);
+
+/* Values as text, for people and for {field} in texts: several are joined by ", ". false: out is
+ * full. */
+bool fact_value_write(
+	const struct fact *fact, const struct fact_value *value, struct buffer *out) MUST_CHECK;
+
+/* A value from a person's text (`--fact spf=fail`); several are separated by commas, "none" is
+ * none. Texts are copied to the arena. false: why says what it should have been. */
+struct err;
+bool fact_value_read(const struct fact *fact, struct span text, struct arena *arena,
+	struct fact_value *out, struct err *why) MUST_CHECK;
+
+#endif
