@@ -99,6 +99,11 @@ struct fact_value {
 	const char *why; /* FACT_FAILED: for people; static or as the items */
 };
 
+/* Addresses from one to another, both included, of one family. */
+struct ip_range {
+	struct ip first, last;
+};
+
 /* A few values that a fact has at most; a filter that has more drops the rest. */
 enum { FACT_ITEMS_MAX = 1000 };
 

@@ -42,10 +42,6 @@ struct slot {
 
 enum list_origin { LIST_LITERAL, LIST_FILE, LIST_STORE, LIST_DNSBL };
 
-struct ip_range {
-	struct ip first, last;
-};
-
 struct rule_list {
 	const char *name;
 	struct place place;

@@ -1,0 +1,111 @@
+/*
+ * call: one run of a filter: what it may look at, and how it answers. A fact is named by its index
+ * in the filter's own table. Values are copied; one that no rule reads is dropped.
+ */
+#ifndef FILTERS_CALL_H
+#define FILTERS_CALL_H
+
+#include "lib/base/error.h"
+#include "lib/base/log.h"
+#include "lib/mail/address.h"
+#include "lib/net/loop.h"
+#include "policy/facts.h"
+
+struct call;
+struct dns;
+
+enum filter_option_kind {
+	FILTER_BOOL,     /* yes, no */
+	FILTER_NUMBER,   /* a whole number */
+	FILTER_DURATION, /* milliseconds */
+	FILTER_SIZE,     /* bytes */
+	FILTER_TEXT,
+	FILTER_PATH /* absolute: relative ones start at postern.conf's folder */
+};
+
+struct filter_option {
+	const char *name;
+	enum filter_option_kind kind;
+	const char *fallback; /* as it would be written; NULL: not set */
+	uint64_t min, max;
+	const char *help;
+};
+
+/* What a filter has in a worker, from open to close. */
+struct filter_home {
+	struct loop *loop;
+	struct dns *dns;
+	struct log *log;
+	const char *hostname;
+	void *state; /* the filter's own */
+	void *private;
+};
+
+/* The value of an option, by its index in the table. Text and path: NULL when not set. */
+uint64_t filter_number(const struct filter_home *home, unsigned option);
+const char *filter_text(const struct filter_home *home, unsigned option);
+
+/* The session as far as it has come; what is not there yet is empty. All borrowed: what a waiting
+ * call needs later it copies (call_copy). */
+struct filter_view {
+	struct endpoint client, local;
+	const char *listener; /* as in postern.conf */
+	struct span client_name; /* told by XCLIENT; empty: not */
+	bool talked;             /* something came before the greeting */
+	struct span helo;
+	bool esmtp;
+	const char *tls_version; /* "TLSv1.3"; NULL: no TLS */
+	const char *tls_sni;     /* NULL: none */
+	bool tls_client_verified;
+	const struct address *from; /* NULL: before MAIL. The null reverse-path has no mailbox */
+	uint64_t declared_size;
+	bool smtputf8;
+	const struct address *to; /* the recipient that RCPT names; NULL: none */
+	unsigned to_count;        /* recipients accepted so far, and this one */
+	struct span headers; /* the header section with its empty line; at is NULL before it is there */
+	uint64_t message_size; /* at the message's end */
+	uint64_t wall_ms;
+	/* Asks the backend about `to`; call_set_bool(fact) and call_done follow. */
+	enum call_status (*ask_recipient)(const struct filter_view *view, struct call *call, unsigned fact);
+	void (*forget_recipient)(const struct filter_view *view, struct call *call);
+};
+
+const struct filter_view *call_view(const struct call *call);
+struct filter_home *call_home(const struct call *call);
+
+/* Whether a rule reads it. */
+bool call_wants(const struct call *call, unsigned fact);
+
+/* Of NAME("text") and of a family; NULL otherwise. */
+const char *call_text(const struct call *call);
+
+/* Of NAME(FIELD): its values, known. NULL otherwise. */
+const struct fact_value *call_field(const struct call *call);
+
+/* The answers that count, of a dnsbl list; *n 0: any in 127.0.0.0/8. */
+const struct ip_range *call_codes(const struct call *call, size_t *n);
+
+/* Another's fact that `after` names. */
+const struct fact_value *call_other(const struct call *call, const char *name);
+
+/* Memory of this call, zeroed; gone after call_done. */
+void *call_memory(struct call *call, size_t size_bytes);
+struct span call_copy(struct call *call, struct span text);
+void call_keep(struct call *call, void *own);
+void *call_own(const struct call *call);
+
+/* Adds a value: of a FACT_MANY fact one more, of others the only one. */
+void call_add_bool(struct call *call, unsigned fact, bool yes);
+void call_add_number(struct call *call, unsigned fact, double number);
+void call_add_choice(struct call *call, unsigned fact, unsigned choice);
+void call_add_ip(struct call *call, unsigned fact, const struct ip *ip);
+void call_add_text(struct call *call, unsigned fact, struct span text);
+
+/* The fact can't be known. why: static, for people: "NXDOMAIN is a fact, a timeout a failure". */
+void call_fail(struct call *call, unsigned fact, const char *why);
+void call_fail_all(struct call *call, const char *why);
+
+/* After CALL_WAIT, once; from the loop. The call is gone. */
+void call_done(struct call *call);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * pipeline: runs filters for a session, on demand: the evaluator says which slots it wants, the
+ * pipeline finds who measures them, starts those calls side by side, keeps their deadlines and
+ * order, and stores what they find where the evaluator reads it. It knows facts and slots, no rule.
+ *
+ *     a call:  (wanted) --run--> DONE --> slots known, none or failed
+ *                          |---> WAITING --call_done--> DONE
+ *                          |        |--deadline, no longer wanted--> LEAVING --call_done--> (freed)
+ *                          +-- `after` or the field still unknown: HELD, run later
+ *
+ * Values live in the stage's arena, which the session owns and gives back: pipeline_leave first.
+ */
+#ifndef FILTERS_PIPELINE_H
+#define FILTERS_PIPELINE_H
+
+#include "filters/filter.h"
+#include "policy/facts.h"
+
+/* --- the filters that there are: needed to judge rules --- */
+
+/* A `filter NAME { options }` of postern.conf. */
+struct filter_given {
+	const char *name;
+	const char *options; /* what stands between the braces, one blank between tokens */
+};
+
+struct filter_set;
+
+/* Every filter of the program, and those loaded from shared objects (`load "x.so"`); options are
+ * judged here. folder: where relative paths start. NULL: err tells one mistake (call again when it
+ * is mended). */
+struct filter_set *filter_set_new(
+	const struct filter_given *given, size_t n, const char *folder, struct err *err);
+void filter_set_free(struct filter_set **set);
+const struct fact_registry *filter_set_registry(const struct filter_set *set);
+
+/* --- of a worker --- */
+
+struct filters;
+
+/* A slot to be filled, as policy numbers them; see struct slot in policy/rules.h. */
+struct filter_slot {
+	size_t source; /* in the registry */
+	const struct fact *fact;
+	const char *text;
+	const struct filter_slot *field;
+	const struct ip_range *codes;
+	size_t n_codes;
+	uint64_t window_ms;
+	enum stage stage;
+	unsigned index; /* within the stage */
+};
+
+struct filters_setup {
+	struct filter_set *set; /* borrowed */
+	struct loop *loop;
+	struct dns *dns;
+	struct log *log;
+	const char *hostname;
+	uint64_t timeout_ms;            /* of a filter that has none of its own */
+	const struct filter_slot *slots; /* borrowed */
+	size_t n_slots;
+};
+
+struct filters *filters_open(const struct filters_setup *setup, struct err *err);
+void filters_close(struct filters **filters); /* no pipeline is left */
+
+/* Numbers for `postern status` and metrics, as members of the open object: of each filter calls,
+ * failures, timeouts, milliseconds. */
+void filters_status(const struct filters *filters, struct record *r);
+
+/* --- of a session --- */
+
+struct pipeline;
+
+/* view: borrowed, the session keeps it up to date. changed: a slot has become known or failed; from
+ * the loop, never from within a pipeline_ call. */
+struct pipeline *pipeline_new(struct filters *filters, const struct filter_view *view,
+	void (*changed)(void *context), void *context);
+void pipeline_free(struct pipeline **pipeline); /* calls under way are abandoned */
+
+/* A stage is reached: its slots can be filled from now on, and are pending. The arena is borrowed
+ * until pipeline_leave. Entering a stage anew leaves it first. */
+void pipeline_enter(struct pipeline *pipeline, enum stage stage, struct arena *arena);
+
+/* What was measured at this stage is void, calls under way are abandoned. */
+void pipeline_leave(struct pipeline *pipeline, enum stage stage);
+
+/* The slots of a stage, by index; NULL before it is entered. Valid until it is left. */
+const struct fact_value *pipeline_values(const struct pipeline *pipeline, enum stage stage);
+
+/* A recipient's slots are put aside and, for another look, put back (as pipeline_enter for the
+ * stage RCPT does with new ones). Pending ones of a recipient that is put aside are failed. */
+struct fact_value *pipeline_set_aside(struct pipeline *pipeline, enum stage stage);
+void pipeline_put_back(struct pipeline *pipeline, enum stage stage, struct fact_value *values);
+
+/* Exactly these slots are wanted now (by number, in `slots` of the setup): what is not under way is
+ * started if its stage has been entered, what is under way for none of them is cancelled. true: some
+ * slot became known or failed within this call. */
+bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
+
+/* Given from outside (`--fact`): the slot has this value and is not measured. */
+void pipeline_give(struct pipeline *pipeline, size_t slot, const struct fact_value *value);
+
+/* Content for calls that are fed. replay: for a call that starts late, has all content so far fed
+ * to `take`. An empty span is the end; then slots of fed calls become known. true: as above. */
+void pipeline_replay(struct pipeline *pipeline,
+	void (*replay)(void *context, void (*take)(void *, struct span), void *taker));
+bool pipeline_feed(struct pipeline *pipeline, struct span content) MUST_CHECK;
+
+/* How long a slot took, from the start of its call, in microseconds, and who measured it: for
+ * explain and the log. 0 while not known. */
+uint64_t pipeline_slot_us(const struct pipeline *pipeline, size_t slot);
+const char *pipeline_slot_source(const struct pipeline *pipeline, size_t slot);
+
+/* "dns", the name of a filter that is waited for; NULL: none. For `postern status`. */
+const char *pipeline_waits_for(const struct pipeline *pipeline);
+
+#endif
