@@ -1,6 +1,9 @@
 /*
  * RCPT (RFC 5321 4.1.1.3). The order of judges: the grammar, our limits, relay_domains (never an
- * open relay), the backend's own word. Each answer is in the audit record.
+ * open relay), the rules, whether it can share the transaction with those before it, the backend's
+ * own word. Each answer is in the audit record.
+ *
+ *     cmd_rcpt -> VET (rules) [-> DELAY] -> CHECK (backend) -> answered
  */
 #include "lib/base/fail.h"
 #include "proxy/session/session.h"
@@ -25,15 +28,10 @@ static struct reply judge(struct session *s, const struct address *to)
 {
 	const struct config *config = s->worker->config;
 	struct transaction *t = s->transaction;
-	struct backend_features features = backends_features(s->worker->backends);
 
 	if (t->envelope.n_recipients >= config->limits.recipients || t->n_refused >= REFUSALS_KEPT)
 		return REPLY(452, "4.5.3",
 			"Too many recipients, send the others in another transaction");
-	/* LMTP answers for each recipient after the data, SMTP once for all (RFC 2033 4.2). */
-	if (features.lmtp && t->envelope.n_recipients >= 1)
-		return REPLY(452, "4.5.3",
-			"One recipient at a time, send the others in another transaction");
 	if (address_local_routes(to))
 		return REPLY(550, "5.1.3", "Routing in the local part is refused");
 	if (to->domain.len && !domain_is_ours(config, to->domain))
@@ -56,24 +54,45 @@ static struct recipient *recipient_new(struct transaction *t, const struct rcpt_
 	return recipient;
 }
 
-static enum step answer(struct session *s, struct span address, const struct reply *reply)
+static struct attempt *answer(struct session *s, struct span address, const struct reply *reply)
 {
-	transaction_attempt(s->transaction, address, reply);
+	struct attempt *attempt = transaction_attempt(s->transaction, address, reply);
+
 	session_tell(s, reply);
 	if (reply->code >= 500)
 		session_junk(s);
+	return attempt;
+}
+
+/* The recipient under consideration is refused, by a rule or by somebody else. */
+static enum step turn_away(
+	struct session *s, const struct reply *reply, const struct rule *rule)
+{
+	struct transaction *t = s->transaction;
+	struct attempt *attempt;
+
+	judge_recipient_end(t, NULL);
+	attempt = answer(s, t->checking->to.mailbox, reply);
+	if (attempt)
+		attempt->rule = rule;
+	t->checking = NULL;
 	return STEP_NEXT;
 }
 
-static enum step welcome(struct session *s, struct recipient *recipient)
+static enum step welcome(struct session *s)
 {
 	struct transaction *t = s->transaction;
 	struct reply reply = REPLY(250, "2.1.5", "Recipient accepted");
+	struct recipient *recipient = t->checking;
+	struct cohort *cohort = cohort_join(t, &t->like, recipient);
+	struct attempt *attempt;
 
-	*t->last_recipient = recipient;
-	t->last_recipient = &recipient->next;
-	t->envelope.n_recipients++;
-	return answer(s, recipient->to.mailbox, &reply);
+	judge_recipient_end(t, cohort);
+	t->checking = NULL;
+	attempt = answer(s, recipient->to.mailbox, &reply);
+	attempt->recipient = recipient;
+	attempt->cohort = cohort;
+	return STEP_NEXT;
 }
 
 static void check_done(struct check *check)
@@ -88,18 +107,81 @@ static void check_done(struct check *check)
 static enum step checked(struct session *s)
 {
 	struct transaction *t = s->transaction;
-	struct recipient *recipient = t->checking;
 	struct reply reply = t->check.reply;
 
-	t->checking = NULL;
 	if (t->check.outcome == CHECK_WELCOME)
-		return welcome(s, recipient);
+		return welcome(s);
 	if (t->check.outcome == CHECK_CANCELLED) {
 		if (s->peer == PEER_GONE)
 			return STEP_CLOSED;
 		reply = REPLY(451, "4.3.2", "Going down, try again");
 	}
-	return answer(s, recipient->to.mailbox, &reply);
+	return turn_away(s, &reply, NULL);
+}
+
+/* The rules have nothing against it. */
+static enum step ask_backend(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct reply why;
+
+	if (!cohort_fits(t, &t->like, &why))
+		return turn_away(s, &why, NULL);
+	if (t->checking->to.domain.len == 0)
+		return welcome(s); /* RFC 5321 4.5.1 */
+	t->check = (struct check){
+		.backend = t->like.backend,
+		.client = &s->client,
+		.bond = &s->bond,
+		.envelope = &t->envelope,
+		.recipient = t->checking,
+		.sid = session_id(s),
+		.done = check_done,
+		.context = s,
+	};
+	if (check_start(s->worker->backends, &t->check))
+		return checked(s);
+	t->asking = true;
+	session_set_state(s, SESSION_CHECK);
+	return STEP_NEXT;
+}
+
+/* Whether a certain outcome is spoken now. <postmaster> is always a recipient (RFC 5321 4.5.1). */
+static bool speaks_now(const struct transaction *t)
+{
+	const struct outcome *outcome = &t->like.outcome;
+	enum sternness sternness = outcome_sternness(outcome);
+
+	return outcome->certain && (sternness == STERN_REJECT || sternness == STERN_DEFER) &&
+	       (t->checking->to.domain.len || (outcome->final && outcome->final->now));
+}
+
+/* The rules look at the recipient, as often as something becomes known. */
+static enum step vet(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	enum judge_status status = judge_recipient(t, t->checking, &t->like);
+	struct reply reply;
+
+	if (status == JUDGE_WAIT || judge_is_asking(s)) {
+		if (s->state != SESSION_VET)
+			session_set_state(s, SESSION_VET);
+		return STEP_WAIT;
+	}
+	if (!speaks_now(t)) {
+		session_set_state(s, SESSION_COMMAND);
+		return ask_backend(s);
+	}
+	t->like.delay_ms = judge_delay(&t->like);
+	if (t->like.delay_ms && !t->delayed) {
+		t->delayed = true;
+		return session_delay(s, t->like.delay_ms, SESSION_VET);
+	}
+	t->delayed = false;
+	session_set_state(s, SESSION_COMMAND);
+	reply = judge_reply(t, &t->like, t->arena);
+	judge_count(t, &t->like);
+	return turn_away(s, &reply, t->like.outcome.rule);
 }
 
 enum step cmd_rcpt(struct session *s, struct span argument)
@@ -115,32 +197,22 @@ enum step cmd_rcpt(struct session *s, struct span argument)
 		return STEP_NEXT;
 	}
 	reply = judge(s, &rcpt.to);
-	if (reply.code)
-		return answer(s,
+	if (reply.code) {
+		answer(s,
 			t->n_refused < REFUSALS_KEPT ? arena_span(t->arena, rcpt.to.mailbox)
 						     : rcpt.to.mailbox,
 			&reply);
-	t->checking = recipient_new(t, &rcpt);
-	if (rcpt.to.domain.len == 0) {
-		struct recipient *postmaster = t->checking;
-
-		t->checking = NULL;
-		return welcome(s, postmaster); /* RFC 5321 4.5.1 */
+		return STEP_NEXT;
 	}
-	t->check = (struct check){
-		.client = &s->client,
-		.bond = &s->bond,
-		.envelope = &t->envelope,
-		.recipient = t->checking,
-		.sid = session_id(s),
-		.done = check_done,
-		.context = s,
-	};
-	if (check_start(s->worker->backends, &t->check))
-		return checked(s);
-	t->asking = true;
-	session_set_state(s, SESSION_CHECK);
-	return STEP_NEXT;
+	t->checking = recipient_new(t, &rcpt);
+	return vet(s);
+}
+
+enum step step_vet(struct session *s)
+{
+	if (s->peer == PEER_GONE && !judge_is_asking(s))
+		return STEP_CLOSED;
+	return vet(s);
 }
 
 enum step step_check(struct session *s)

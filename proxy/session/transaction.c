@@ -21,7 +21,6 @@ struct transaction *transaction_begin(struct session *s)
 	t->session = s;
 	t->tid = span_text(
 		arena_print(arena, "%.*s.%u", SESSION_ID_SIZE, s->sid, ++s->n_transactions));
-	t->last_recipient = &t->envelope.recipients;
 	t->last_attempt = &t->attempts;
 	t->begun_us = clock_now_us(&s->worker->loop->clock);
 	t->message.prefix = BUFFER_INIT(PREFIX_MAX);
@@ -36,20 +35,22 @@ void transaction_end(
 
 	ENSURE(!t->asking);
 	audit_write(t, verdict, reply);
+	judge_forget_transaction(t->session);
 	spool_free(&t->message.spool);
 	buffer_free(&t->message.prefix);
 	*transaction = NULL;
 	arena_free(&arena);
 }
 
-void transaction_attempt(struct transaction *t, struct span address, const struct reply *reply)
+struct attempt *transaction_attempt(
+	struct transaction *t, struct span address, const struct reply *reply)
 {
 	struct attempt *attempt;
 
 	if (reply->code >= 400) {
 		shared_add(t->session->worker->row, COUNT_recipients_refused, 1);
 		if (t->n_refused++ >= REFUSALS_KEPT)
-			return;
+			return NULL;
 	}
 	attempt = arena_alloc(t->arena, sizeof(*attempt));
 	attempt->address = address;
@@ -57,6 +58,7 @@ void transaction_attempt(struct transaction *t, struct span address, const struc
 	memcpy(attempt->enhanced, reply->enhanced, sizeof(attempt->enhanced));
 	*t->last_attempt = attempt;
 	t->last_attempt = &attempt->next;
+	return attempt;
 }
 
 /* --- content --- */

@@ -16,6 +16,7 @@
 #include "proxy/backend/backend.h"
 #include "proxy/message/envelope.h"
 #include "proxy/message/message.h"
+#include "proxy/session/cohort.h"
 
 struct session;
 
@@ -24,6 +25,9 @@ struct attempt {
 	struct span address; /* in the arena */
 	uint16_t code;
 	char enhanced[12];
+	const struct recipient *recipient; /* NULL: refused */
+	const struct cohort *cohort;       /* of an accepted one */
+	const struct rule *rule;           /* of a refused one: that refused it; NULL: no rule */
 	struct attempt *next;
 };
 
@@ -44,8 +48,10 @@ struct transaction {
 	struct arena *arena; /* owned; the transaction itself lies in it */
 	struct session *session;
 	struct span tid; /* "SID.n" */
-	struct envelope envelope;
-	struct recipient **last_recipient;
+	struct envelope envelope; /* its recipients are in the cohorts; here they are counted */
+	bool prdr;                /* each recipient gets an answer of its own after the data */
+	struct cohort *cohorts;
+	struct evaluation *evaluation; /* what MAIL's facts make of the rules; NULL: none */
 	struct attempt *attempts, **last_attempt;
 	unsigned n_refused; /* recipients */
 	struct message message;
@@ -62,7 +68,11 @@ struct transaction {
 	struct span message_id;
 	bool asking; /* `done` of the check or delivery is still to come: until then its memory
 			stays, whatever it says */
-	struct recipient *checking; /* at the backend now; not in the envelope yet */
+	struct recipient *checking; /* not in a cohort yet */
+	struct cohort like;         /* what the rules say of it */
+	bool delayed;               /* the delay that a rule asks for is over */
+	struct cohort *carried;     /* under way to the backend or into quarantine */
+	const struct rule *refused_by; /* of the whole transaction at MAIL; NULL: no rule */
 	struct check check;
 	struct delivery delivery;
 	uint64_t begun_us, data_us, commit_us; /* for ms{...}; 0: did not come to it */
@@ -77,7 +87,8 @@ void transaction_end(
 	struct transaction **transaction, const char *verdict, const struct reply *reply);
 
 /* Remembers an answer to RCPT for the record. */
-void transaction_attempt(struct transaction *t, struct span address, const struct reply *reply);
+struct attempt *transaction_attempt(
+	struct transaction *t, struct span address, const struct reply *reply);
 
 /* Prepares for content; mode as in dotdata.h. */
 void transaction_data_begin(struct transaction *t, enum dotdata_mode mode);
@@ -95,7 +106,7 @@ struct reply fault_reply(enum message_fault fault);
 /* audit.c */
 void audit_write(const struct transaction *t, const char *verdict, const struct reply *reply);
 
-/* received.c: the Received field (RFC 5321 4.4) into message.prefix. */
-void received_add(struct transaction *t);
+/* received.c: the Received field (RFC 5321 4.4) for these recipients into message.prefix. */
+void received_add(struct transaction *t, const struct envelope *envelope);
 
 #endif
