@@ -196,6 +196,13 @@ static bool rcpt_orcpt(struct span value, bool smtputf8, struct rcpt_command *ou
 	return xtext_harmless(span_from(value, semicolon + 1), ORCPT_MAX, utf8);
 }
 
+static bool mail_prdr(struct span value, struct mail_command *out)
+{
+	(void)value;
+	out->prdr = true;
+	return true;
+}
+
 struct mail_parameter {
 	const char *name;
 	bool has_value;
@@ -207,6 +214,7 @@ static const struct mail_parameter mail_parameters[] = {
 	{"SIZE", true, mail_size, "Syntax: SIZE=bytes"},
 	{"BODY", true, mail_body, "Syntax: BODY=7BIT or BODY=8BITMIME"},
 	{"SMTPUTF8", false, mail_smtputf8, "SMTPUTF8 takes no value"},
+	{"PRDR", false, mail_prdr, "PRDR takes no value"},
 	{"RET", true, mail_ret, "Syntax: RET=FULL or RET=HDRS"},
 	{"ENVID", true, mail_envid, "Syntax: ENVID=xtext, up to 100 characters"},
 };

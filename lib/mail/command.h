@@ -52,6 +52,7 @@ struct mail_command {
 	uint64_t size; /* SIZE=; 0: not given */
 	enum mail_body body;
 	bool smtputf8;
+	bool prdr; /* draft-hall-prdr: an answer for each recipient */
 	enum dsn_ret ret;
 	struct span envid; /* xtext as given (RFC 3461 4.4), checked; empty: none */
 };

@@ -29,11 +29,20 @@ static bool take_name(struct session *s, struct span name)
 	return true;
 }
 
+/* As if it had not been said. */
+static enum step refuse_name(struct session *s)
+{
+	s->helo_given = false;
+	return session_refuse(s);
+}
+
 enum step cmd_helo(struct session *s, struct span argument)
 {
 	if (!take_name(s, argument))
 		return STEP_NEXT;
 	s->client.esmtp = false;
+	if (judge_helo(s) == JUDGE_CERTAIN)
+		return refuse_name(s);
 	return session_say(s, 250, "", s->worker->config->hostname);
 }
 
@@ -65,6 +74,8 @@ enum step cmd_ehlo(struct session *s, struct span argument)
 	if (!take_name(s, argument))
 		return STEP_NEXT;
 	s->client.esmtp = true;
+	if (judge_helo(s) == JUDGE_CERTAIN)
+		return refuse_name(s);
 	ENSURE(buffer_add_text(&text, config->hostname));
 	offer(&text, "PIPELINING");
 	ENSURE(buffer_print(&text, "\nSIZE %llu", (unsigned long long)size_offered(s, &features)));
@@ -78,6 +89,7 @@ enum step cmd_ehlo(struct session *s, struct span argument)
 		offer(&text, "DSN");
 	offer(&text, "ENHANCEDSTATUSCODES");
 	offer(&text, "CHUNKING");
+	offer(&text, "PRDR");
 	ENSURE(buffer_print(
 		&text, "\nLIMITS RCPTMAX=%u", features.lmtp ? 1 : config->limits.recipients));
 	if (cidr_set_contains(&s->listen->xclient_from, &s->peer_address.ip))

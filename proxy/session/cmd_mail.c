@@ -1,6 +1,6 @@
 /*
  * MAIL (RFC 5321 4.1.1.2) with SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID
- * (RFC 3461).
+ * (RFC 3461), PRDR (draft-hall-prdr).
  */
 #include "proxy/session/session.h"
 
@@ -41,5 +41,13 @@ enum step cmd_mail(struct session *s, struct span argument)
 	t->envelope.smtputf8 = mail.smtputf8;
 	t->envelope.ret = mail.ret;
 	t->envelope.envid = arena_span(t->arena, mail.envid);
+	t->prdr = mail.prdr;
+	if (judge_mail(s) == JUDGE_CERTAIN) {
+		struct reply reply = judge_refusal(s, &t->refused_by);
+
+		session_tell(s, &reply);
+		transaction_end(&s->transaction, "reject", &reply);
+		return STEP_NEXT;
+	}
 	return session_say(s, 250, "2.1.0", "Sender accepted");
 }

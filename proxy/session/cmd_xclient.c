@@ -42,6 +42,7 @@ enum step cmd_xclient(struct session *s, struct span argument)
 	backend_bond_close(&s->bond);
 	session_uncount_client(s);
 	session_forget_helo(s);
+	judge_forget_client(s);
 	take_attributes(s, &x);
 	if (session_count_client(s))
 		session_set_state(s, SESSION_GREETING);

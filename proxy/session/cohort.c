@@ -85,6 +85,9 @@ void cohorts_merge(struct transaction *t)
 			sternest->delay_ms = c->delay_ms;
 		if (c == sternest)
 			continue;
+		for (struct attempt *a = t->attempts; a; a = a->next)
+			if (a->cohort == c)
+				a->cohort = sternest;
 		*sternest->last = c->envelope.recipients;
 		sternest->last = c->last;
 		sternest->envelope.n_recipients += c->envelope.n_recipients;

@@ -12,7 +12,7 @@
 #include "lib/base/fail.h"
 #include "proxy/session/session.h"
 
-enum { PRDR_TEXT_MAX = 4096 };
+enum { PREFIX_MAX = 16 * 1024 };
 
 static const char *verdict_of(const struct reply *reply)
 {
@@ -91,19 +91,17 @@ static void delivery_done(struct delivery *delivery)
 	session_run(s);
 }
 
-/* What goes on for this cohort: the message as it came, our trace, the edits of its rules. */
-static struct message_change *prepare(struct transaction *t, struct cohort *c, size_t *n)
+/* What goes on for this cohort: the message as it came, below our trace, with the edits of its
+ * rules. The bytes are shared. */
+static void prepare(struct transaction *t, const struct cohort *c)
 {
-	struct message_change *before = t->message.changes;
 	struct span content = spool_memory(&t->message.spool);
 
-	*n = t->message.n_changes;
-	buffer_clear(&t->message.prefix);
-	received_add(t, &c->envelope);
-	if (!edits_empty(&c->edits))
-		edits_apply(&c->edits, &t->message, t->arena, span_first(content, t->header_size),
-			t->envelope.smtputf8);
-	return before;
+	t->going = t->message;
+	t->going.prefix = BUFFER_INIT(PREFIX_MAX);
+	received_add(t, &c->envelope, &t->going.prefix);
+	edits_apply(&c->edits, &t->going, t->arena, span_first(content, t->header_size),
+		t->envelope.smtputf8);
 }
 
 static enum step deliver(struct session *s, struct cohort *c)
@@ -112,12 +110,13 @@ static enum step deliver(struct session *s, struct cohort *c)
 
 	if (!t->commit_us)
 		t->commit_us = clock_now_us(&s->worker->loop->clock);
+	prepare(t, c);
 	t->delivery = (struct delivery){
 		.backend = c->backend,
 		.client = &s->client,
 		.bond = &s->bond,
 		.envelope = &c->envelope,
-		.message = &t->message,
+		.message = &t->going,
 		.sid = session_id(s),
 		.timeout_ms = s->worker->config->timeouts.data_end,
 		.done = delivery_done,
@@ -129,25 +128,40 @@ static enum step deliver(struct session *s, struct cohort *c)
 	return STEP_NEXT;
 }
 
-enum step step_commit(struct session *s)
+/* What it was carried in is given back, and the next one's turn comes. */
+static enum step carried(struct session *s, const char *verdict, struct reply reply)
 {
 	struct transaction *t = s->transaction;
-	struct reply reply = t->delivery.reply;
-	const char *verdict = verdict_of(&reply);
+
+	t->client_gone = s->peer == PEER_GONE;
+	settle(t, t->carried, verdict, reply);
+	buffer_free(&t->going.prefix);
+	return carry_on(s);
+}
+
+enum step step_commit(struct session *s)
+{
+	const struct transaction *t = s->transaction;
+	const struct reply *reply = &t->delivery.reply;
 
 	if (t->asking)
 		return STEP_WAIT;
-	t->client_gone = s->peer == PEER_GONE;
-	if (t->delivery.outcome == DELIVERY_IN_DOUBT) {
-		verdict = "in_doubt";
-	} else if (t->delivery.outcome == DELIVERY_CANCELLED ||
-		   t->delivery.outcome == DELIVERY_PENDING) {
-		reply = REPLY(451, "4.3.2", "Going down, try again");
-		verdict = t->client_gone ? "abandoned" : "defer";
+	switch (t->delivery.outcome) {
+	case DELIVERY_ACCEPTED:
+	case DELIVERY_REFUSED:
+	case DELIVERY_DEFERRED:
+		return carried(s, verdict_of(reply), *reply);
+	case DELIVERY_IN_DOUBT:
+		return carried(s, "in_doubt", *reply);
+	case DELIVERY_CANCELLED:
+	case DELIVERY_PENDING:
+		break;
 	}
-	settle(t, t->carried, verdict, reply);
-	return carry_on(s);
+	return carried(s, s->peer == PEER_GONE ? "abandoned" : "defer",
+		REPLY(451, "4.3.2", "Going down, try again"));
 }
+
+/* --- quarantine --- */
 
 static void keep_done(struct quarantine_write *write)
 {
@@ -160,49 +174,105 @@ static void keep_done(struct quarantine_write *write)
 static enum step keep(struct session *s, struct cohort *c)
 {
 	struct transaction *t = s->transaction;
+	const struct rule *rule = c->outcome.rule;
 	int64_t low, high;
 
+	prepare(t, c);
 	evaluation_score(c->evaluation, &low, &high);
-	t->keeping = (struct quarantine_write){0};
-	(void)keep_done;
-	return carry_on(s);
+	t->kept = (struct quarantined){.time_ms = clock_wall_ms(&s->worker->loop->clock),
+		.sid = session_id(s),
+		.tid = t->tid,
+		.client = s->client,
+		.envelope = c->envelope,
+		.backend = span_text(c->backend),
+		.rule = span_text(rule->name),
+		.why = judge_text(t, c, rule, c->outcome.final->text, t->arena),
+		.score = (double)low / SCORE_UNIT};
+	t->keeping = (struct quarantine_write){
+		.about = &t->kept, .message = &t->going, .done = keep_done, .context = s};
+	session_set_state(s, SESSION_KEEP);
+	t->asking = true;
+	quarantine_write(s->worker->quarantine, &t->keeping);
+	return STEP_NEXT;
 }
 
-static enum step carry_out(struct session *s, struct cohort *c)
+enum step step_keep(struct session *s)
 {
 	struct transaction *t = s->transaction;
-	enum sternness sternness = outcome_sternness(&c->outcome);
+	bool kept = t->keeping.outcome == QUARANTINE_KEPT;
 
-	t->carried = c;
-	switch (sternness) {
-	case STERN_ACCEPT:
-		return deliver(s, c);
-	case STERN_QUARANTINE:
-		return keep(s, c);
-	case STERN_DISCARD:
-		settle(t, c, "discard", REPLY(250, "2.0.0", "Message accepted"));
-		break;
-	case STERN_DEFER:
-	case STERN_REJECT:
-		settle(t, c, sternness == STERN_REJECT ? "reject" : "defer",
-			judge_reply(t, c, t->arena));
-		break;
-	}
-	return carry_on(s);
+	if (t->asking)
+		return STEP_WAIT;
+	if (kept)
+		t->carried->kept_as = arena_string(t->arena, span_text(t->keeping.id));
+	return carried(s, kept ? "quarantine" : "defer", quarantine_reply(&t->keeping));
 }
 
-/* The next cohort, or the end. */
+/* --- one cohort after the other --- */
+
 static enum step carry_on(struct session *s)
 {
 	struct transaction *t = s->transaction;
-	struct cohort *c = t->carried ? t->carried->next : t->cohorts;
 
-	for (; c; c = c->next) {
-		struct message_change *before;
-		size_t n;
+	for (;;) {
+		struct cohort *c = t->carried ? t->carried->next : t->cohorts;
+		enum sternness sternness;
 
-		(void)before;
-		(void)n;
+		if (!c)
+			return speak(s);
+		t->carried = c;
+		sternness = outcome_sternness(&c->outcome);
+		if (t->client_gone) /* nothing was said to it: nothing more is done for it */
+			settle(t, c, "abandoned", REPLY(451, "4.3.2", "You left"));
+		else if (sternness == STERN_ACCEPT)
+			return deliver(s, c);
+		else if (sternness == STERN_QUARANTINE)
+			return keep(s, c);
+		else if (sternness == STERN_DISCARD)
+			settle(t, c, "discard", REPLY(250, "2.0.0", "Message accepted"));
+		else
+			settle(t, c, sternness == STERN_REJECT ? "reject" : "defer",
+				judge_reply(t, c, t->arena));
 	}
-	return c ? carry_out(s, c) : speak(s);
+}
+
+static uint64_t longest_delay(const struct transaction *t)
+{
+	uint64_t delay_ms = 0;
+
+	for (const struct cohort *c = t->cohorts; c; c = c->next)
+		if (c->delay_ms > delay_ms)
+			delay_ms = c->delay_ms;
+	return delay_ms;
+}
+
+enum step step_judge(struct session *s)
+{
+	struct transaction *t = s->transaction;
+
+	if (s->peer == PEER_GONE)
+		return STEP_CLOSED;
+	if (judge_message(t) == JUDGE_WAIT)
+		return STEP_WAIT;
+	if (!t->delayed && longest_delay(t)) {
+		t->delayed = true;
+		return session_delay(s, longest_delay(t), SESSION_JUDGE);
+	}
+	if (!t->prdr)
+		cohorts_merge(t);
+	return carry_on(s);
+}
+
+enum step commit_start(struct session *s)
+{
+	struct transaction *t = s->transaction;
+
+	if (t->fault != FAULT_NONE) {
+		struct reply reply = fault_reply(t->fault);
+
+		return commit_refuse(s, &reply);
+	}
+	t->judge_us = clock_now_us(&s->worker->loop->clock);
+	session_set_state(s, SESSION_JUDGE);
+	return STEP_NEXT;
 }

@@ -526,6 +526,11 @@ static void forget_recipient(const struct filter_view *view, struct call *call)
 		check_cancel(j->asking);
 }
 
+void judge_stop_asking(struct session *s)
+{
+	check_cancel(s->judge->asking);
+}
+
 bool judge_is_asking(const struct session *s)
 {
 	return s->judge && s->judge->asking;
@@ -540,6 +545,8 @@ static bool look_all(struct transaction *t, enum stage reached)
 	const size_t n = j->bench->policy->n_slots;
 	bool ready;
 
+	/* The spool may have moved. */
+	j->view.headers = span_first(spool_memory(&t->message.spool), t->header_size);
 	do {
 		memset(j->bench->waits, 0, n);
 		ready = true;
@@ -556,33 +563,9 @@ static bool look_all(struct transaction *t, enum stage reached)
 	return ready;
 }
 
-void judge_header(struct transaction *t, struct span section)
+/* All of the spool so far, piece by piece. */
+static void each_piece(const struct spool *spool, void (*take)(void *, struct span), void *taker)
 {
-	struct judge *j = t->session->judge;
-
-	if (!j)
-		return;
-	j->view.headers = section;
-	pipeline_enter(j->pipeline, STAGE_HEADER, t->arena);
-	pipeline_enter(j->pipeline, STAGE_MESSAGE, t->arena);
-	/* What the header section alone settles needs no look at the body. */
-	look_all(t, STAGE_HEADER);
-	look_all(t, STAGE_MESSAGE);
-}
-
-void judge_content(struct transaction *t, struct span content)
-{
-	struct judge *j = t->session->judge;
-
-	if (j && content.len && pipeline_feed(j->pipeline, content))
-		look_all(t, STAGE_MESSAGE);
-}
-
-/* What came before a call was started. */
-static void replay(void *context, void (*take)(void *, struct span), void *taker)
-{
-	struct session *s = context;
-	const struct spool *spool = &s->transaction->message.spool;
 	uint64_t offset = 0;
 	char *piece;
 
@@ -601,6 +584,42 @@ static void replay(void *context, void (*take)(void *, struct span), void *taker
 		offset += (uint64_t)got;
 	}
 	free(piece);
+}
+
+/* What came before a call was started. */
+static void replay(void *context, void (*take)(void *, struct span), void *taker)
+{
+	const struct session *s = context;
+
+	each_piece(&s->transaction->message.spool, take, taker);
+}
+
+static void feed(void *context, struct span content)
+{
+	struct transaction *t = context;
+
+	if (content.len && pipeline_feed(t->session->judge->pipeline, content))
+		look_all(t, STAGE_MESSAGE);
+}
+
+void judge_header(struct transaction *t)
+{
+	struct judge *j = t->session->judge;
+
+	if (!j)
+		return;
+	pipeline_enter(j->pipeline, STAGE_HEADER, t->arena);
+	pipeline_enter(j->pipeline, STAGE_MESSAGE, t->arena);
+	/* What the header section alone settles needs no look at the body. */
+	look_all(t, STAGE_HEADER);
+	look_all(t, STAGE_MESSAGE);
+	each_piece(&t->message.spool, feed, t);
+}
+
+void judge_content(struct transaction *t, struct span content)
+{
+	if (t->session->judge)
+		feed(t, content);
 }
 
 uint64_t judge_delay(const struct cohort *c)

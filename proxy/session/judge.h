@@ -75,8 +75,9 @@ enum judge_status judge_recipient(
 /* The recipient is answered: its cohort's facts are kept, or all of it forgotten. */
 void judge_recipient_end(struct transaction *t, struct cohort *kept);
 
-/* The header section is there; then content as it comes, headers included. */
-void judge_header(struct transaction *t, struct span section);
+/* The header section is there, and perhaps more; then what comes behind that. In the spool already.
+ */
+void judge_header(struct transaction *t);
 void judge_content(struct transaction *t, struct span content);
 
 /* The message is whole. JUDGE_CERTAIN: the outcome of every cohort is in it. */
@@ -85,6 +86,7 @@ enum judge_status judge_message(struct transaction *t);
 /* A question to the backend is under way: until it is answered neither the recipient nor the
  * transaction may end. */
 bool judge_is_asking(const struct session *s);
+void judge_stop_asking(struct session *s);
 
 /* The client's address, HELO, the transaction, the session are over. */
 void judge_forget_client(struct session *s);

@@ -55,23 +55,22 @@ static const char *protocol(const struct client *client, const struct envelope *
 	return client->tls ? "ESMTPS" : "ESMTP";
 }
 
-void received_add(struct transaction *t)
+void received_add(struct transaction *t, const struct envelope *envelope, struct buffer *out)
 {
 	const struct session *s = t->session;
 	const struct config *config = s->worker->config;
 	struct stream_tls_info tls = stream_tls_info(&s->stream);
-	struct buffer *out = &t->message.prefix;
 	char date[HEADER_DATE_SIZE];
 
 	add_from(out, &s->client);
 	ENSURE(buffer_print(out, "\r\n\tby %s with %s id %.*s", config->hostname,
-		protocol(&s->client, &t->envelope), SPAN_ARGS(t->tid)));
+		protocol(&s->client, envelope), SPAN_ARGS(t->tid)));
 	if (tls.version)
 		ENSURE(buffer_print(out, "\r\n\t(%s %s)", tls.version, tls.cipher));
 	/* With several recipients the field would tell one of the others (RFC 5321 7.2). */
-	if (t->envelope.n_recipients == 1)
+	if (envelope->n_recipients == 1)
 		ENSURE(buffer_print(
-			out, "\r\n\tfor <%.*s>", SPAN_ARGS(t->envelope.recipients->to.mailbox)));
+			out, "\r\n\tfor <%.*s>", SPAN_ARGS(envelope->recipients->to.mailbox)));
 	header_date(clock_wall_ms(&s->worker->loop->clock), date);
 	ENSURE(buffer_print(out, ";\r\n\t%s\r\n", date));
 }

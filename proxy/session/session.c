@@ -28,6 +28,7 @@ static enum step step_proxy(struct session *s);
 static enum step step_tls(struct session *s);
 static enum step step_greeting(struct session *s);
 static enum step step_command(struct session *s);
+static enum step step_delay(struct session *s);
 static enum step step_farewell(struct session *s);
 static void session_end(struct session *s);
 static void on_data(void *context, struct span bytes);
@@ -54,11 +55,15 @@ static const struct {
 	[SESSION_TLS] = {"tls", "TLS handshake", step_tls},
 	[SESSION_GREETING] = {"greeting", "greeting", step_greeting},
 	[SESSION_COMMAND] = {"command", "command", step_command},
+	[SESSION_VET] = {"vet", NULL, step_vet},
 	[SESSION_CHECK] = {"check", NULL, step_check},
 	[SESSION_DATA] = {"data", "message data", step_data},
 	[SESSION_BDAT] = {"bdat", "message data", step_bdat},
 	[SESSION_BDAT_SKIP] = {"bdat", "rest of a refused chunk", step_bdat_skip},
+	[SESSION_JUDGE] = {"judge", NULL, step_judge},
+	[SESSION_DELAY] = {"delay", "delay by a rule", step_delay},
 	[SESSION_COMMIT] = {"commit", NULL, step_commit},
+	[SESSION_KEEP] = {"keep", "quarantine", step_keep},
 	[SESSION_FAREWELL] = {"farewell", "client to close", step_farewell},
 	[SESSION_CLOSED] = {"closed", "memory", NULL},
 };
@@ -178,13 +183,18 @@ static uint64_t state_timeout_ms(const struct session *s)
 		return t->data_block;
 	case SESSION_FAREWELL:
 		return FAREWELL_MS;
+	case SESSION_DELAY:
+		return s->delay_ms;
+	case SESSION_VET:
 	case SESSION_CHECK:
+	case SESSION_JUDGE:
 	case SESSION_COMMIT:
+	case SESSION_KEEP:
 	case SESSION_CLOSED:
 	case SESSION_STATE_COUNT:
 		break;
 	}
-	return 0; /* the backend's own deadlines rule */
+	return 0; /* the deadlines of what is waited for rule */
 }
 
 static void set_timer(struct session *s)
@@ -219,7 +229,10 @@ static void on_timer(struct timer *timer)
 		session_end(s);
 		return;
 	}
-	session_bye(s, 421, "4.4.2", "Timeout, closing the connection");
+	if (s->state == SESSION_DELAY)
+		session_set_state(s, s->after_delay);
+	else
+		session_bye(s, 421, "4.4.2", "Timeout, closing the connection");
 	session_run(s);
 }
 
@@ -358,6 +371,22 @@ static void on_data(void *context, struct span bytes)
 	session_run(s);
 }
 
+/* Whether it is not the client that we wait for. */
+static bool owes_an_answer(const struct session *s)
+{
+	switch (s->state) {
+	case SESSION_VET:
+	case SESSION_CHECK:
+	case SESSION_JUDGE:
+	case SESSION_DELAY:
+	case SESSION_COMMIT:
+	case SESSION_KEEP:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void on_end(void *context, enum stream_end end, const char *detail)
 {
 	struct session *s = context;
@@ -367,14 +396,14 @@ static void on_end(void *context, enum stream_end end, const char *detail)
 	s->peer = end == STREAM_END_EOF ? PEER_HALF_CLOSED : PEER_GONE;
 	if (s->state == SESSION_CLOSED)
 		return;
-	if (s->state == SESSION_COMMIT || s->state == SESSION_CHECK) {
-		/* A client that only closed its sending side still waits for the answer. */
+	if (owes_an_answer(s)) {
+		/* A client that only closed its sending side still waits for it. */
 		if (s->peer == PEER_GONE)
 			session_interrupt(s);
 		return;
 	}
 	session_run(s);
-	if (s->state != SESSION_CLOSED && s->state != SESSION_COMMIT && s->state != SESSION_CHECK &&
+	if (s->state != SESSION_CLOSED && !owes_an_answer(s) &&
 		(s->peer == PEER_GONE || stream_pending(&s->stream) == 0))
 		session_end(s);
 }
@@ -451,16 +480,57 @@ static bool has_talked(struct session *s)
 	return !s->stream.ssl && recv(s->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* A rule refuses the client, or what it said, before there is a transaction. */
+enum step session_refuse(struct session *s)
+{
+	const struct rule *rule;
+	struct reply reply = judge_refusal(s, &rule);
+
+	audit_refusal(s, rule, &reply);
+	session_tell(s, &reply);
+	return STEP_NEXT;
+}
+
+static enum step turn_away(struct session *s)
+{
+	session_refuse(s);
+	session_set_state(s, SESSION_FAREWELL);
+	return STEP_NEXT;
+}
+
+static enum step step_delay(struct session *s)
+{
+	return s->peer == PEER_GONE ? STEP_CLOSED : STEP_WAIT;
+}
+
+enum step session_delay(struct session *s, uint64_t delay_ms, enum session_state then)
+{
+	s->delay_ms = delay_ms;
+	s->after_delay = then;
+	session_set_state(s, SESSION_DELAY);
+	return STEP_WAIT;
+}
+
 static enum step step_greeting(struct session *s)
 {
 	struct reply greeting = {.code = 220};
+	enum judge_status status;
+	bool talked;
 	char text[300];
 	int len;
 
 	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
 		return session_bye(s, 421, "4.3.2", "Going down, try again");
-	if (has_talked(s))
+	talked = has_talked(s);
+	if (talked && !judge_minds_talk(s))
 		return session_bye(s, 554, "5.5.1", "You talked before the greeting");
+	status = judge_connect(s);
+	if (talked)
+		judge_note_talk(s);
+	if (status == JUDGE_CERTAIN)
+		return turn_away(s);
+	if (status == JUDGE_WAIT)
+		return session_await_client(s);
 	len = snprintf(text, sizeof(text), "%s ESMTP", s->worker->config->hostname);
 	greeting.text = span_make(text, (size_t)len);
 	session_tell(s, &greeting);
@@ -471,7 +541,7 @@ static enum step step_greeting(struct session *s)
 /* Between two chunks, too. */
 static bool within_message(const struct session *s)
 {
-	return s->state == SESSION_COMMIT || (s->transaction && s->transaction->has_data);
+	return s->transaction && s->transaction->has_data;
 }
 
 /* Takes a line off the input. *line is without its end; false: none is whole yet. */
@@ -562,11 +632,16 @@ enum step session_violation(struct session *s, enum dotdata_status status)
 
 /* --- what is kept and what is forgotten --- */
 
-struct span session_keep(struct session *s, struct span text)
+struct arena *session_arena(struct session *s)
 {
 	if (!s->arena)
 		s->arena = arena_new(64);
-	return arena_span(s->arena, text);
+	return s->arena;
+}
+
+struct span session_keep(struct session *s, struct span text)
+{
+	return arena_span(session_arena(s), text);
 }
 
 void session_reset(struct session *s)
@@ -588,6 +663,7 @@ void session_reset(struct session *s)
 void session_forget_helo(struct session *s)
 {
 	session_reset(s);
+	judge_forget_helo(s);
 	s->helo_given = false;
 	s->client.helo = SPAN_NONE;
 	s->client.esmtp = false;
@@ -602,6 +678,7 @@ static void session_end(struct session *s)
 	session_reset(s);
 	session_set_state(s, SESSION_CLOSED);
 	session_uncount_client(s);
+	judge_free(&s->judge);
 	backend_bond_close(&s->bond);
 	stream_close(&s->stream);
 }
@@ -632,6 +709,10 @@ void session_interrupt(struct session *s)
 	/* The backend's word comes all the same, exactly once; the step then sees who is gone. */
 	if (s->state == SESSION_CHECK) {
 		check_cancel(&s->transaction->check);
+	} else if (s->state == SESSION_VET && judge_is_asking(s)) {
+		judge_stop_asking(s);
+	} else if (s->state == SESSION_KEEP) {
+		s->transaction->client_gone = gone;
 	} else if (s->state == SESSION_COMMIT) {
 		s->transaction->client_gone = gone;
 		delivery_cancel(&s->transaction->delivery);
@@ -656,6 +737,8 @@ void session_status(const struct session *s, struct record *r)
 		waits_for = check_waits_for(&s->transaction->check);
 	else if (s->state == SESSION_COMMIT)
 		waits_for = delivery_waits_for(&s->transaction->delivery);
+	else if (s->state == SESSION_VET || s->state == SESSION_JUDGE)
+		waits_for = judge_waits_for(s);
 	record_open(r, NULL);
 	record_text(r, "sid", session_id(s));
 	record_string(r, "client", ip_format(&s->client.remote.ip, ip));

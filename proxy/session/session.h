@@ -11,9 +11,10 @@
  *          v              |
  *       COMMAND ----------+        each verb is a row of commands.c, each function in a cmd_*.c
  *        | ^ | ^ | ^
- *        | | | | +-+--> DATA, BDAT --> COMMIT --> COMMAND
- *        | | +-+------> CHECK (a recipient, at the backend)
+ *        | | | | +-+--> DATA, BDAT --> JUDGE (rules) --> COMMIT (backend), KEEP (quarantine)
+ *        | | +-+------> VET (a recipient: rules) --> CHECK (backend)
  *        | +----------> BDAT_SKIP (bytes of a refused chunk)
+ *        |              DELAY: behind VET and JUDGE, where a rule says so
  *        v
  *     FAREWELL (last reply written, half-closed, discarding what still comes) --> CLOSED
  *
@@ -36,6 +37,7 @@
 #include "proxy/backend/backend.h"
 #include "proxy/config/config.h"
 #include "proxy/message/envelope.h"
+#include "proxy/session/judge.h"
 #include "proxy/session/transaction.h"
 #include "proxy/session/worker.h"
 
@@ -44,11 +46,15 @@ enum session_state {
 	SESSION_TLS,
 	SESSION_GREETING,
 	SESSION_COMMAND,
+	SESSION_VET,
 	SESSION_CHECK,
 	SESSION_DATA,
 	SESSION_BDAT,
 	SESSION_BDAT_SKIP,
+	SESSION_JUDGE,
+	SESSION_DELAY,
 	SESSION_COMMIT,
+	SESSION_KEEP,
 	SESSION_FAREWELL,
 	SESSION_CLOSED,
 	SESSION_STATE_COUNT
@@ -84,6 +90,9 @@ struct session {
 	unsigned errors, junk, n_transactions;
 	struct transaction *transaction; /* owned; NULL outside of one */
 	struct backend_bond *bond;       /* owned */
+	struct judge *judge;             /* owned; NULL: there are no rules, or not yet */
+	enum session_state after_delay;
+	uint64_t delay_ms;
 	bool turned_away;                /* one connection too many of its client: no farewell */
 	uint64_t discarded;              /* bytes, in FAREWELL */
 	uint64_t skip;                   /* bytes left of a refused chunk, in BDAT_SKIP */
@@ -128,13 +137,20 @@ static inline enum step session_await_client(const struct session *s)
 	return s->peer == PEER_THERE ? STEP_WAIT : STEP_CLOSED;
 }
 
+/* Speaks what judge_refusal says, and records it. */
+enum step session_refuse(struct session *s);
+
 /* RSET: the transaction, if any, is over. */
 void session_reset(struct session *s);
 
 /* As after the greeting: HELO and what it said are forgotten (STARTTLS, XCLIENT). */
 void session_forget_helo(struct session *s);
 
-/* Text that lives as long as the session. */
+/* Waits so long, whatever the client sends meanwhile, and goes on in the state. */
+enum step session_delay(struct session *s, uint64_t delay_ms, enum session_state then);
+
+/* Memory that lives as long as the session, and text in it. */
+struct arena *session_arena(struct session *s);
 struct span session_keep(struct session *s, struct span text);
 
 /* The client is now known (or known anew); counts it. false: over per_client, the goodbye is said.
@@ -171,11 +187,14 @@ COMMAND_FUNCTION(unknown);
 COMMAND_FUNCTION(foreign);
 
 /* Steps of states that belong to a verb. */
+enum step step_vet(struct session *s);       /* cmd_rcpt.c */
 enum step step_check(struct session *s);     /* cmd_rcpt.c */
 enum step step_data(struct session *s);      /* cmd_data.c */
 enum step step_bdat(struct session *s);      /* cmd_bdat.c */
 enum step step_bdat_skip(struct session *s); /* cmd_bdat.c */
+enum step step_judge(struct session *s);     /* commit.c */
 enum step step_commit(struct session *s);    /* commit.c */
+enum step step_keep(struct session *s);      /* commit.c */
 
 /* commit.c: the message is whole; refuses it for its faults or hands it to the backend. */
 enum step commit_start(struct session *s);

@@ -8,7 +8,6 @@
 #include "proxy/session/session.h"
 
 enum {
-	PREFIX_MAX = 16 * 1024,
 	OWN_PASSES_MAX = 9, /* Received fields of our own; the tenth pass is a loop */
 };
 
@@ -23,7 +22,6 @@ struct transaction *transaction_begin(struct session *s)
 		arena_print(arena, "%.*s.%u", SESSION_ID_SIZE, s->sid, ++s->n_transactions));
 	t->last_attempt = &t->attempts;
 	t->begun_us = clock_now_us(&s->worker->loop->clock);
-	t->message.prefix = BUFFER_INIT(PREFIX_MAX);
 	return t;
 }
 
@@ -37,7 +35,7 @@ void transaction_end(
 	audit_write(t, verdict, reply);
 	judge_forget_transaction(t->session);
 	spool_free(&t->message.spool);
-	buffer_free(&t->message.prefix);
+	buffer_free(&t->going.prefix);
 	*transaction = NULL;
 	arena_free(&arena);
 }
@@ -144,6 +142,8 @@ static void look_at_headers(struct transaction *t, struct span section)
 	}
 	if (t->received > limits->received || t->received_by_us >= OWN_PASSES_MAX)
 		set_fault(t, FAULT_LOOP);
+	else
+		judge_header(t);
 }
 
 /* Called as content grows: waits for the section's end within its limit. */
@@ -194,7 +194,9 @@ static enum dotdata_status take_piece(struct transaction *t, struct span *input)
 	}
 	if (t->decoder.size > t->session->worker->config->limits.message)
 		set_fault(t, FAULT_SIZE);
-	else if (t->fault == FAULT_NONE && t->header_size == 0)
+	else if (t->fault == FAULT_NONE && t->header_size)
+		judge_content(t, span_make(room, written));
+	else if (t->fault == FAULT_NONE)
 		watch_headers(t);
 	return status;
 }
@@ -233,6 +235,8 @@ enum dotdata_status transaction_data_end(struct transaction *t)
 				memcpy(room, end, written);
 			if (!room || !spool_added(spool, written))
 				set_fault(t, FAULT_SPOOL);
+			else if (t->header_size)
+				judge_content(t, span_make(end, written));
 		}
 	}
 	if (t->decoder.longest_line > limits->line)

@@ -16,6 +16,7 @@
 #include "proxy/backend/backend.h"
 #include "proxy/message/envelope.h"
 #include "proxy/message/message.h"
+#include "proxy/message/quarantine.h"
 #include "proxy/session/cohort.h"
 
 struct session;
@@ -74,8 +75,11 @@ struct transaction {
 	struct cohort *carried;     /* under way to the backend or into quarantine */
 	const struct rule *refused_by; /* of the whole transaction at MAIL; NULL: no rule */
 	struct check check;
+	struct message going; /* the message as it is carried: the same spool, a prefix of its own */
 	struct delivery delivery;
-	uint64_t begun_us, data_us, commit_us; /* for ms{...}; 0: did not come to it */
+	struct quarantined kept;
+	struct quarantine_write keeping;
+	uint64_t begun_us, data_us, judge_us, commit_us; /* for ms{...}; 0: did not come to it */
 	bool client_gone;
 };
 
@@ -106,7 +110,7 @@ struct reply fault_reply(enum message_fault fault);
 /* audit.c */
 void audit_write(const struct transaction *t, const char *verdict, const struct reply *reply);
 
-/* received.c: the Received field (RFC 5321 4.4) for these recipients into message.prefix. */
-void received_add(struct transaction *t, const struct envelope *envelope);
+/* received.c: adds the Received field (RFC 5321 4.4) for these recipients. */
+void received_add(struct transaction *t, const struct envelope *envelope, struct buffer *out);
 
 #endif

@@ -102,7 +102,8 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 		.keep_ms = config->quarantine_keep,
 		.size_max = config->quarantine_size});
 	worker->backends = backends_open(setup->loop, config, setup->log, worker->row, err);
-	if (!worker->backends || !open_tls(worker, err)) {
+	if (!worker->backends || !open_tls(worker, err) ||
+		!bench_open(&worker->bench, worker, setup->policy, setup->filters, err)) {
 		worker_close(&worker);
 		return NULL;
 	}
@@ -167,6 +168,7 @@ void worker_status(struct worker *worker, struct record *r, unsigned most)
 
 	record_number(r, "sessions", worker->n_sessions);
 	backends_status(worker->backends, r);
+	bench_status(worker->bench, r);
 	record_list(r, "session_list");
 	/* The list is newest first: the oldest, which wait longest, are at its end. */
 	for (; s; s = s->next) {
@@ -190,6 +192,7 @@ void worker_close(struct worker **worker)
 	while (w->n_sessions)
 		loop_turn(w->loop, true);
 	quarantine_close(&w->quarantine);
+	bench_close(&w->bench);
 	loop_undefer(w->loop, &w->drained);
 	timer_clear(&w->loop->timers, &w->term);
 	tls_context_free(&w->tls);
