@@ -84,7 +84,7 @@ static const struct {
 	const char *name;
 	unsigned type;
 } types[] = {{"A", 1}, {"NS", 2}, {"CNAME", TYPE_CNAME}, {"SOA", TYPE_SOA}, {"PTR", 12}, {"MX", 15},
-	{"TXT", 16}, {"AAAA", 28}, {"DS", 43}, {"RRSIG", TYPE_RRSIG}, {"DNSKEY", 48}};
+	{"TXT", 16}, {"AAAA", 28}, {"DS", 43}, {"RRSIG", TYPE_RRSIG}, {"TLSA", 52}, {"DNSKEY", 48}};
 
 static unsigned type_of(struct span text)
 {

@@ -219,24 +219,21 @@ static void test_text(void **state)
 	stage_end(&s);
 }
 
-/* A name may hold any byte: none gets through that could mean something elsewhere. */
+/* A name may hold any byte: none gets through that could mean something elsewhere, and what comes
+ * out can be asked for. */
 static void test_odd_names(void **state)
 {
+	static const char odd[] = "a\\032b\\046c\\000.\\195\\164\\092.example";
 	struct stage s;
-	char name[DNS_NAME_SIZE];
 
 	(void)state;
 	stage_begin(&s, "p.example PTR 300 a\\032b\\046c\\000.\\195\\164\\092.Example\n"
-			"a\\032b\\046c\\000.\\195\\164\\092.example A 300 192.0.2.9\n"
 			"plain.example PTR 300 -_*+/=.example\n");
-	assert_span(found(&s, "p.example", DNS_PTR)->name,
-		"a\\032b\\046c\\000.\\195\\164\\092.example");
-	/* And the way back. */
-	snprintf(name, sizeof(name), "%.*s", SPAN_ARGS(s.query.records[0].name));
-	/* The table keeps its names as they are written, the wire does not: so ask what was asked.
-	 */
-	ask(&s, name, DNS_A);
-	assert_span(s.query.canonical, name);
+	assert_span(found(&s, "p.example", DNS_PTR)->name, odd);
+	ask(&s, odd, DNS_A);
+	assert_outcome(&s.query, DNS_NXDOMAIN);
+	assert_null(s.query.error);
+	assert_span(s.query.canonical, odd);
 	assert_span(found(&s, "plain.example", DNS_PTR)->name, "-_*+/=.example");
 	stage_end(&s);
 }
@@ -492,7 +489,7 @@ static void test_server_comes_back(void **state)
 	stage_begin(&s, "back.example A 300 192.0.2.1\n");
 	dns_play_fault(s.play, NULL, DNS_PLAY_DROP);
 	s.timeout_ms = 1000;
-	for (unsigned i = 0; i < 6; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		snprintf(name, sizeof(name), "x%u.example", i);
 		ask(&s, name, DNS_A);
 		assert_true(dns_is_unknown(s.query.outcome));
