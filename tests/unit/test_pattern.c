@@ -98,7 +98,7 @@ static void test_refused(void **state)
 	memset(deep, '(', 102);
 	expect_refused(deep, "parentheses are too deeply nested, behind character 101");
 	memset(longest, 'a', PATTERN_SOURCE_MAX + 1);
-	expect_refused(longest, "the pattern has 8193 bytes, at most 8192 are allowed");
+	expect_refused(longest, "the pattern has 4097 bytes, at most 4096 are allowed");
 	longest[PATTERN_SOURCE_MAX] = '\0';
 	expect(longest, "a", PATTERN_NO);
 }
