@@ -9,6 +9,7 @@
 #include "policy/evaluate.h"
 
 #include "lib/base/fail.h"
+#include "policy/text.h"
 
 enum sets { SET_MAY, SET_SURE, SET_ERROR, SET_DIRTY, SET_SCRATCH, SET_COUNT };
 
@@ -387,19 +388,13 @@ enum sternness outcome_sternness(const struct outcome *outcome)
 		return STERN_ACCEPT;
 	if (!outcome->final)
 		return STERN_DEFER;
-	switch (outcome->final->kind) {
-	case ACTION_REJECT:
+	if (outcome->final->kind == ACTION_REJECT)
 		return STERN_REJECT;
-	case ACTION_DISCARD:
+	if (outcome->final->kind == ACTION_DISCARD)
 		return STERN_DISCARD;
-	case ACTION_DEFER:
-	case ACTION_GREYLIST:
+	if (outcome->final->kind == ACTION_DEFER || outcome->final->kind == ACTION_GREYLIST)
 		return STERN_DEFER;
-	case ACTION_QUARANTINE:
-		return STERN_QUARANTINE;
-	default:
-		return STERN_ACCEPT;
-	}
+	return outcome->final->kind == ACTION_QUARANTINE ? STERN_QUARANTINE : STERN_ACCEPT;
 }
 
 static bool goes_on(const struct outcome *outcome)
@@ -647,19 +642,16 @@ static struct reach reach_of_score(struct waiting *w, const struct test *t)
 	const struct score_reach *score = score_reach(w);
 	int64_t at = t->score;
 
-	switch (t->op) {
-	case OP_GREATER_EQUAL:
+	if (t->op == OP_GREATER_EQUAL)
 		return (struct reach){score->low_most >= at, score->high_least < at};
-	case OP_GREATER:
+	if (t->op == OP_GREATER)
 		return (struct reach){score->low_most > at, score->high_least <= at};
-	case OP_LESS:
+	if (t->op == OP_LESS)
 		return (struct reach){score->high_least < at, score->low_most >= at};
-	case OP_LESS_EQUAL:
+	if (t->op == OP_LESS_EQUAL)
 		return (struct reach){score->high_least <= at, score->low_most > at};
-	default:
-		/* Equality may come of any choice; waiting too long does no harm. */
-		return (struct reach){true, true};
-	}
+	/* Equality may come of any choice; waiting too long does no harm. */
+	return (struct reach){true, true};
 }
 
 static struct reach reach_of_test(struct waiting *w, const struct expr *expr, size_t rule)

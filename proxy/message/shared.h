@@ -29,6 +29,9 @@ enum { SHARED_ROWS = 256, SHARED_SKETCH_CELLS = 32768 };
 	X(messages_accepted, "messages handed to a backend")                                       \
 	X(messages_refused, "messages refused for good")                                           \
 	X(messages_deferred, "messages refused for now")                                           \
+	X(messages_quarantined, "messages held back")                                              \
+	X(messages_discarded, "messages thrown away by a rule")                                    \
+	X(sessions_turned_away, "sessions and greetings refused by `reject now`")                  \
 	X(messages_in_doubt, "messages whose fate at the backend is unknown")                      \
 	X(recipients_refused, "recipients refused")                                                \
 	X(message_bytes, "bytes of message content accepted")                                      \

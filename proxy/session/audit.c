@@ -1,11 +1,13 @@
 /*
- * One record for each transaction: who, what, what was answered, and how long it
- * took. Fields of filters and rules are written when there are any.
+ * One record for each transaction: who, what, what the rules said, what was answered, and how long
+ * it took. A session that a rule turns away before any transaction has one too.
  */
+#include "policy/text.h"
 #include "proxy/session/session.h"
 
 enum {
 	AUDIT_VERSION = 1,
+	FACT_MAX = 1024,
 	RECIPIENT_ROOM = 8 * 1024 /* of a line, for one recipient and what follows */
 };
 
@@ -23,16 +25,33 @@ static void count_verdict(const struct transaction *t, const char *verdict)
 	case 'r':
 		shared_add(row, COUNT_messages_refused, 1);
 		return;
+	case 'q':
+		shared_add(row, COUNT_messages_quarantined, 1);
+		return;
 	case 'i':
 		shared_add(row, COUNT_messages_in_doubt, 1);
 		return;
 	default:
-		shared_add(row, COUNT_messages_deferred, 1);
+		shared_add(row,
+			verdict[1] == 'i' ? COUNT_messages_discarded : COUNT_messages_deferred, 1);
 	}
 }
 
-static void write_client(struct record *r, const struct client *client)
+/* A fact that the rules had measured, as text. */
+static void write_fact(struct record *r, const struct session *s, const char *name, const char *key)
 {
+	struct buffer text = BUFFER_INIT(FACT_MAX);
+	const struct fact *fact;
+	const struct fact_value *value = judge_fact(s, name, &fact);
+
+	if (value && value->count && fact_value_write(fact, value, &text))
+		record_text(r, key, buffer_span(&text));
+	buffer_free(&text);
+}
+
+static void write_client(struct record *r, const struct session *s)
+{
+	const struct client *client = &s->client;
 	char ip[IP_TEXT_SIZE];
 
 	record_open(r, "client");
@@ -40,20 +59,39 @@ static void write_client(struct record *r, const struct client *client)
 	record_number(r, "port", client->remote.port);
 	if (client->name.len)
 		record_text(r, "rdns", client->name);
+	else
+		write_fact(r, s, "client.rdns", "rdns");
+	write_fact(r, s, "client.asn", "asn");
+	write_fact(r, s, "client.country", "country");
 	record_close(r);
 	record_text(r, "helo", client->helo);
 }
 
-/* A recipient that was accepted shares the message's verdict; a refused one has its own. */
+/* A recipient that was accepted has its cohort's verdict, or what became of the whole; a refused
+ * one has its own. */
 static void write_recipient(
 	struct record *r, const struct attempt *a, const char *verdict, const struct reply *reply)
 {
-	bool refused = a->code >= 400;
+	const struct rule *rule = a->rule;
+	uint16_t code = a->code;
 
+	if (code >= 400) {
+		verdict = code < 500 ? "defer" : "reject";
+	} else if (a->cohort && a->cohort->verdict) {
+		verdict = a->cohort->verdict;
+		code = a->cohort->reply.code;
+		rule = a->cohort->outcome.rule;
+	} else if (reply->code) {
+		code = reply->code;
+	}
 	record_open(r, NULL);
 	record_text(r, "addr", a->address);
-	record_number(r, "code", refused || !reply->code ? a->code : reply->code);
-	record_string(r, "verdict", !refused ? verdict : a->code < 500 ? "defer" : "reject");
+	record_number(r, "code", code);
+	record_string(r, "verdict", verdict);
+	if (rule)
+		record_string(r, "rule", rule->name);
+	if (a->cohort && a->cohort->kept_as)
+		record_string(r, "quarantine", a->cohort->kept_as);
 	record_close(r);
 }
 
@@ -94,11 +132,23 @@ static void write_times(struct record *r, const struct transaction *t)
 	record_number(r, "total", ms_between(t->begun_us, now_us));
 	if (t->has_data)
 		record_number(
-			r, "data", ms_between(t->data_us, t->commit_us ? t->commit_us : now_us));
+			r, "data", ms_between(t->data_us, t->judge_us ? t->judge_us : now_us));
+	if (t->judge_us)
+		record_number(r, "filters",
+			ms_between(t->judge_us, t->commit_us ? t->commit_us : now_us));
 	if (t->commit_us) {
 		record_number(r, "connect", (int64_t)t->delivery.connect_ms);
 		record_number(r, "backend", ms_between(t->commit_us, now_us));
 	}
+	record_close(r);
+}
+
+static void write_reply(struct record *r, const char *key, const struct reply *reply)
+{
+	record_open(r, key);
+	record_number(r, "code", reply->code);
+	record_string(r, "enhanced", reply->enhanced);
+	record_text(r, "text", reply->text);
 	record_close(r);
 }
 
@@ -112,19 +162,93 @@ static void write_backend(struct record *r, const struct transaction *t)
 	if (d->server)
 		record_string(r, "server", d->server);
 	record_number(r, "attempts", d->attempts);
-	if (d->reply.code) {
-		record_open(r, "backend_reply");
-		record_number(r, "code", d->reply.code);
-		record_string(r, "enhanced", d->reply.enhanced);
-		record_text(r, "text", d->reply.text);
+	if (d->reply.code)
+		write_reply(r, "backend_reply", &d->reply);
+}
+
+static void write_tags(struct record *r, const struct evaluation *e)
+{
+	struct effect_cursor cursor = {0};
+	const struct rule *rule;
+
+	record_list(r, "tags");
+	while (evaluation_next_effect(e, &cursor, &rule))
+		if (cursor.action->kind == ACTION_TAG)
+			record_text(r, NULL, cursor.action->text->source);
+	record_close(r);
+}
+
+static void write_monitored(struct record *r, const struct evaluation *e)
+{
+	const struct rule *rule;
+	size_t cursor = 0;
+
+	record_list(r, "monitor");
+	while (evaluation_next_monitored(e, &cursor, &rule)) {
+		record_open(r, NULL);
+		record_string(r, "rule", rule->name);
+		record_string(r, "action", rule->final ? action_name(rule->final->kind)
+					   : rule->actions ? action_name(rule->actions->kind)
+							   : "none");
 		record_close(r);
 	}
+	record_close(r);
+}
+
+/* What the rules made of the message; with several cohorts (PRDR) of the first. */
+static void write_judgement(struct record *r, const struct transaction *t)
+{
+	static const char *const results[] = {"spf", "dkim", "dmarc", "arc"};
+	const struct cohort *c = t->cohorts;
+	const struct evaluation *e = c ? c->evaluation : t->evaluation;
+	const struct rule *rule = c ? c->outcome.rule : t->refused_by;
+	int64_t low, high;
+
+	for (size_t i = 0; i < COUNT_OF(results); i++)
+		write_fact(r, t->session, results[i], results[i]);
+	if (rule)
+		record_string(r, "rule", rule->name);
+	if (!e)
+		return;
+	evaluation_score(e, &low, &high);
+	if (low == high)
+		record_real(r, "score", (double)low / SCORE_UNIT);
+	write_tags(r, e);
+	write_monitored(r, e);
+}
+
+static void write_tls(struct record *r, const struct session *s)
+{
+	struct stream_tls_info tls = stream_tls_info(&s->stream);
+
+	if (!tls.version)
+		return;
+	record_open(r, "tls");
+	record_string(r, "version", tls.version);
+	record_string(r, "cipher", tls.cipher);
+	record_close(r);
+}
+
+void audit_refusal(const struct session *s, const struct rule *rule, const struct reply *reply)
+{
+	struct record *r = log_begin(s->worker->log, LOG_INFO, "");
+
+	shared_add(s->worker->row, COUNT_sessions_turned_away, 1);
+	record_string(r, "event", "refusal");
+	record_text(r, "sid", session_id(s));
+	record_string(r, "listener", s->listen->address);
+	write_client(r, s);
+	write_tls(r, s);
+	record_string(r, "verdict", "reject");
+	record_string(r, "rule", rule->name);
+	write_reply(r, "reply", reply);
+	record_number(r, "v", AUDIT_VERSION);
+	log_end(s->worker->log);
 }
 
 void audit_write(const struct transaction *t, const char *verdict, const struct reply *reply)
 {
 	const struct session *s = t->session;
-	struct stream_tls_info tls = stream_tls_info(&s->stream);
 	struct record *r = log_begin(s->worker->log, LOG_INFO, "");
 
 	count_verdict(t, verdict);
@@ -132,22 +256,13 @@ void audit_write(const struct transaction *t, const char *verdict, const struct 
 	record_text(r, "sid", session_id(s));
 	record_text(r, "tid", t->tid);
 	record_string(r, "listener", s->listen->address);
-	write_client(r, &s->client);
-	if (tls.version) {
-		record_open(r, "tls");
-		record_string(r, "version", tls.version);
-		record_string(r, "cipher", tls.cipher);
-		record_close(r);
-	}
+	write_client(r, s);
+	write_tls(r, s);
 	record_text(r, "from", t->envelope.from.mailbox);
 	record_string(r, "verdict", verdict);
-	if (reply->code) {
-		record_open(r, "reply");
-		record_number(r, "code", reply->code);
-		record_string(r, "enhanced", reply->enhanced);
-		record_text(r, "text", reply->text);
-		record_close(r);
-	}
+	write_judgement(r, t);
+	if (reply->code)
+		write_reply(r, "reply", reply);
 	if (t->client_gone)
 		record_bool(r, "client_gone", true);
 	if (t->has_data)

@@ -50,20 +50,21 @@ static const struct stream_handler session_stream = {
 static const struct {
 	const char *name, *waits_for;
 	enum step (*step)(struct session *);
+	bool owes; /* it is not the client that is waited for: it waits for our answer */
 } states[SESSION_STATE_COUNT] = {
 	[SESSION_PROXY] = {"proxy", "PROXY header", step_proxy},
 	[SESSION_TLS] = {"tls", "TLS handshake", step_tls},
 	[SESSION_GREETING] = {"greeting", "greeting", step_greeting},
 	[SESSION_COMMAND] = {"command", "command", step_command},
-	[SESSION_VET] = {"vet", NULL, step_vet},
-	[SESSION_CHECK] = {"check", NULL, step_check},
+	[SESSION_VET] = {"vet", NULL, step_vet, true},
+	[SESSION_CHECK] = {"check", NULL, step_check, true},
 	[SESSION_DATA] = {"data", "message data", step_data},
 	[SESSION_BDAT] = {"bdat", "message data", step_bdat},
 	[SESSION_BDAT_SKIP] = {"bdat", "rest of a refused chunk", step_bdat_skip},
-	[SESSION_JUDGE] = {"judge", NULL, step_judge},
-	[SESSION_DELAY] = {"delay", "delay by a rule", step_delay},
-	[SESSION_COMMIT] = {"commit", NULL, step_commit},
-	[SESSION_KEEP] = {"keep", "quarantine", step_keep},
+	[SESSION_JUDGE] = {"judge", NULL, step_judge, true},
+	[SESSION_DELAY] = {"delay", "delay by a rule", step_delay, true},
+	[SESSION_COMMIT] = {"commit", NULL, step_commit, true},
+	[SESSION_KEEP] = {"keep", "quarantine", step_keep, true},
 	[SESSION_FAREWELL] = {"farewell", "client to close", step_farewell},
 	[SESSION_CLOSED] = {"closed", "memory", NULL},
 };
@@ -371,20 +372,9 @@ static void on_data(void *context, struct span bytes)
 	session_run(s);
 }
 
-/* Whether it is not the client that we wait for. */
 static bool owes_an_answer(const struct session *s)
 {
-	switch (s->state) {
-	case SESSION_VET:
-	case SESSION_CHECK:
-	case SESSION_JUDGE:
-	case SESSION_DELAY:
-	case SESSION_COMMIT:
-	case SESSION_KEEP:
-		return true;
-	default:
-		return false;
-	}
+	return states[s->state].owes;
 }
 
 static void on_end(void *context, enum stream_end end, const char *detail)

@@ -110,6 +110,9 @@ struct reply fault_reply(enum message_fault fault);
 /* audit.c */
 void audit_write(const struct transaction *t, const char *verdict, const struct reply *reply);
 
+/* A client that a rule turned away before it began a transaction. */
+void audit_refusal(const struct session *s, const struct rule *rule, const struct reply *reply);
+
 /* received.c: adds the Received field (RFC 5321 4.4) for these recipients. */
 void received_add(struct transaction *t, const struct envelope *envelope, struct buffer *out);
 
