@@ -275,7 +275,7 @@ static void add_plain(struct mime *m, struct buffer *text)
 		url_find(buffer_span(text), found_url, m);
 	if (!(m->wanted & MIME_TEXT) || !m->leaf.in_body)
 		return;
-	if (m->body.len)
+	if (m->body.len && text->len)
 		text_add(&m->body, SPAN("\n"));
 	if (!text_add(&m->body, buffer_span(text)))
 		flaw(m, MIME_TEXT_CUT);

@@ -478,25 +478,25 @@ static bool decode_utf8(struct span bytes, struct buffer *out)
 	return true;
 }
 
-/* UTF-8, but for a character that is cut at the end: where we stopped reading. */
+/* UTF-8; behind one character of it, another that is cut at the end counts too (where we stopped
+ * reading). */
 static bool looks_utf8(struct span bytes)
 {
-	while (bytes.len) {
+	bool seen = false;
+
+	for (;;) {
 		struct span rest;
 
 		bytes = span_from(bytes, ascii_run(bytes));
+		if (bytes.len == 0)
+			return true;
 		rest = bytes;
-		if (bytes.len && utf8_next(&rest) == REPLACEMENT) {
-			/* U+FFFD may stand there as such. */
-			if (span_starts(bytes, SPAN("\xEF\xBF\xBD")))
-				rest = span_from(bytes, 3);
-			else
-				return rest.len == 0 && bytes.len < 4 &&
-				       (uint8_t)bytes.at[0] >= 0xC2;
-		}
+		/* U+FFFD may stand there as such. */
+		if (utf8_next(&rest) == REPLACEMENT && !span_starts(bytes, SPAN("\xEF\xBF\xBD")))
+			return seen && rest.len == 0 && (uint8_t)bytes.at[0] >= 0xC2;
+		seen = true;
 		bytes = rest;
 	}
-	return true;
 }
 
 /* --- charsets --- */

@@ -49,15 +49,13 @@ static uint32_t lower_point(uint32_t p)
 	return p;
 }
 
-/* One code point of a host as it counts; 0: it does not. */
+/* One code point of a host as it counts. */
 static uint32_t map_point(uint32_t p)
 {
 	if (p >= 0xFF01 && p <= 0xFF5E)
 		p -= 0xFF01 - '!';
 	if (p == 0x3002 || p == 0xFF61)
 		return '.';
-	if (point_invisible(p))
-		return 0;
 	return lower_point(p);
 }
 
@@ -174,10 +172,11 @@ static bool put_name(struct buffer *out, struct span name)
 	size_t count = 0;
 
 	while (name.len) {
-		uint32_t p = map_point(utf8_next(&name));
+		uint32_t p = utf8_next(&name);
 
-		if (p == 0)
+		if (point_invisible(p))
 			continue;
+		p = map_point(p);
 		if (p != '.') {
 			if (forbidden(p) || count == POINTS_MAX)
 				return false;
