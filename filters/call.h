@@ -1,6 +1,7 @@
 /*
  * call: one run of a filter: what it may look at, and how it answers. A fact is named by its index
- * in the filter's own table. Values are copied; one that no rule reads is dropped.
+ * in the filter's own table. Values are copied; one that no rule reads is dropped, and so is what
+ * comes after the deadline or a cancel.
  */
 #ifndef FILTERS_CALL_H
 #define FILTERS_CALL_H
@@ -49,7 +50,7 @@ const char *filter_text(const struct filter_home *home, unsigned option);
  * call needs later it copies (call_copy). */
 struct filter_view {
 	struct endpoint client, local;
-	const char *listener; /* as in postern.conf */
+	const char *listener;    /* as in postern.conf */
 	struct span client_name; /* told by XCLIENT; empty: not */
 	bool talked;             /* something came before the greeting */
 	struct span helo;
@@ -62,14 +63,19 @@ struct filter_view {
 	bool smtputf8;
 	const struct address *to; /* the recipient that RCPT names; NULL: none */
 	unsigned to_count;        /* recipients accepted so far, and this one */
-	struct span headers; /* the header section with its empty line; at is NULL before it is there */
+	struct span
+		headers; /* the header section with its empty line; at is NULL before it is there */
 	uint64_t message_size; /* at the message's end */
 	uint64_t wall_ms;
-	/* Asks the backend about `to`; call_set_bool(fact) and call_done follow. */
-	enum call_status (*ask_recipient)(const struct filter_view *view, struct call *call, unsigned fact);
+	/* Asks the backend about `to`: records the boolean fact or fails it, and returns CALL_DONE;
+	 * or CALL_WAIT, and call_done follows. NULL: there is no backend to ask. */
+	enum call_status (*ask_recipient)(
+		const struct filter_view *view, struct call *call, unsigned fact);
+	/* The call is cancelled: call_done soon. */
 	void (*forget_recipient)(const struct filter_view *view, struct call *call);
 };
 
+/* Empty once the call was cancelled. */
 const struct filter_view *call_view(const struct call *call);
 struct filter_home *call_home(const struct call *call);
 
@@ -79,33 +85,42 @@ bool call_wants(const struct call *call, unsigned fact);
 /* Of NAME("text") and of a family; NULL otherwise. */
 const char *call_text(const struct call *call);
 
-/* Of NAME(FIELD): its values, known. NULL otherwise. */
+/* Of NAME(FIELD): its values, known and at least one, and which fact it is. NULL otherwise. */
 const struct fact_value *call_field(const struct call *call);
+const struct fact *call_field_fact(const struct call *call);
+
+/* Of NAME(FIELD) compared with N/TIME; 0 otherwise. */
+uint64_t call_window_ms(const struct call *call);
 
 /* The answers that count, of a dnsbl list; *n 0: any in 127.0.0.0/8. */
 const struct ip_range *call_codes(const struct call *call, size_t *n);
 
-/* Another's fact that `after` names. */
+/* Another's fact that `after` names, known or failed. NULL: it is of a later stage. */
 const struct fact_value *call_other(const struct call *call, const char *name);
 
 /* Memory of this call, zeroed; gone after call_done. */
 void *call_memory(struct call *call, size_t size_bytes);
+struct arena *call_arena(struct call *call);
 struct span call_copy(struct call *call, struct span text);
 void call_keep(struct call *call, void *own);
 void *call_own(const struct call *call);
 
-/* Adds a value: of a FACT_MANY fact one more, of others the only one. */
+/* Adds a value: of a FACT_MANY fact one more, of others the only one, which is known at once. An
+ * empty text is none, but of TYPE_MAIL. */
 void call_add_bool(struct call *call, unsigned fact, bool yes);
 void call_add_number(struct call *call, unsigned fact, double number);
 void call_add_choice(struct call *call, unsigned fact, unsigned choice);
 void call_add_ip(struct call *call, unsigned fact, const struct ip *ip);
 void call_add_text(struct call *call, unsigned fact, struct span text);
 
-/* The fact can't be known. why: static, for people: "NXDOMAIN is a fact, a timeout a failure". */
+/* The fact is known now: what was added, or none. Without it that is so at the end of the call. */
+void call_settle(struct call *call, unsigned fact);
+
+/* The fact can't be known: NXDOMAIN is a fact, a timeout a failure. why: copied, for people. */
 void call_fail(struct call *call, unsigned fact, const char *why);
 void call_fail_all(struct call *call, const char *why);
 
-/* After CALL_WAIT, once; from the loop. The call is gone. */
+/* After CALL_WAIT, once: from the loop, or from within feed or cancel. The call is gone. */
 void call_done(struct call *call);
 
 #endif

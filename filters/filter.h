@@ -19,15 +19,17 @@ enum call_status { CALL_DONE, CALL_WAIT };
 struct filter {
 	unsigned version; /* FILTER_VERSION */
 	const char *name;
-	const struct fact *facts;            /* ends with a NULL name */
-	const struct filter_option *options; /* of `filter NAME { }`, ends with a NULL name; or NULL */
-	const char *const *after;            /* facts of others to be known first; or NULL */
+	const struct fact *facts; /* ends with a NULL name */
+	const struct filter_option
+		*options;         /* of `filter NAME { }`, ends with a NULL name; or NULL */
+	const char *const *after; /* facts of others to be known first; or NULL */
 	bool (*open)(struct filter_home *home, struct err *err); /* once in a worker; or NULL */
 	void (*close)(struct filter_home *home);                 /* or NULL */
 	enum call_status (*run)(struct call *call);
 	void (*feed)(struct call *call, struct span content); /* the message as it comes, headers
 								 first; empty: its end. or NULL */
-	void (*cancel)(struct call *call); /* stop waiting: call_done() soon; NULL if it never waits */
+	void (*cancel)(
+		struct call *call); /* stop waiting: call_done() soon; NULL if it never waits */
 };
 
 #endif

@@ -52,18 +52,23 @@ struct filter_slot {
 };
 
 struct filters_setup {
-	struct filter_set *set; /* borrowed */
+	struct filter_set *set; /* borrowed, as loop, until the last call has answered */
 	struct loop *loop;
 	struct dns *dns;
 	struct log *log;
 	const char *hostname;
-	uint64_t timeout_ms;            /* of a filter that has none of its own */
-	const struct filter_slot *slots; /* borrowed */
+	uint64_t timeout_ms; /* of a filter that has none of its own */
+	/* Borrowed, with all that they point to; `field` points into it. */
+	const struct filter_slot *slots;
 	size_t n_slots;
 };
 
 struct filters *filters_open(const struct filters_setup *setup, struct err *err);
-void filters_close(struct filters **filters); /* no pipeline is left */
+
+/* No pipeline is left. If calls that were let go have not answered yet, the memory goes with the
+ * last of them: turn the loop until filters_quiet before. Sets the pointer to NULL. */
+void filters_close(struct filters **filters);
+bool filters_quiet(const struct filters *filters);
 
 /* Numbers for `postern status` and metrics, as members of the open object: of each filter calls,
  * failures, timeouts, milliseconds. */
@@ -95,15 +100,19 @@ struct fact_value *pipeline_set_aside(struct pipeline *pipeline, enum stage stag
 void pipeline_put_back(struct pipeline *pipeline, enum stage stage, struct fact_value *values);
 
 /* Exactly these slots are wanted now (by number, in `slots` of the setup): what is not under way is
- * started if its stage has been entered, what is under way for none of them is cancelled. true: some
- * slot became known or failed within this call. */
+ * started if its stage has been entered, what is under way for none of them is cancelled. true:
+ * some slot became known or failed within this call. */
 bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
 
-/* Given from outside (`--fact`): the slot has this value and is not measured. */
+/* Given from outside (`--fact`): the slot has this value, whenever its stage is entered, and is not
+ * measured. What the value points to is borrowed. */
 void pipeline_give(struct pipeline *pipeline, size_t slot, const struct fact_value *value);
 
-/* Content for calls that are fed. replay: for a call that starts late, has all content so far fed
- * to `take`. An empty span is the end; then slots of fed calls become known. true: as above. */
+/* Content for calls that are fed, those of the stages HEADER and MESSAGE, which may be entered
+ * while it still comes. replay: for a call that starts late, has all content that was fed so far
+ * handed to `take`; gets the pipeline's context. An empty span is the end, from which deadlines of
+ * fed calls run. true: as above. The next content begins once STAGE_MAIL, HEADER or MESSAGE was
+ * left. */
 void pipeline_replay(struct pipeline *pipeline,
 	void (*replay)(void *context, void (*take)(void *, struct span), void *taker));
 bool pipeline_feed(struct pipeline *pipeline, struct span content) MUST_CHECK;

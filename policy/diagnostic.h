@@ -13,6 +13,7 @@
 #define POLICY_DIAGNOSTIC_H
 
 #include "lib/base/buffer.h"
+#include "lib/base/nearest.h"
 #include "policy/lex.h"
 
 enum severity { SEVERITY_ERROR, SEVERITY_WARNING };
@@ -28,16 +29,5 @@ struct diagnostics {
 /* Adds one message at a token; at NULL: about the file as a whole. help may be NULL. */
 void diagnose(struct diagnostics *d, enum severity severity, const struct token *at,
 	const char *help, const char *format, ...) PRINTF_LIKE(5, 6);
-
-/* The nearest of several words to one that nobody knows: Damerau-Levenshtein without case,
- * at most a third of the letters wrong. Offer each candidate, then read `best`. */
-struct nearest {
-	struct span word;
-	const char *best; /* NULL while none is near */
-	size_t distance;
-};
-
-struct nearest nearest_to(struct span word);
-void nearest_offer(struct nearest *nearest, const char *candidate);
 
 #endif

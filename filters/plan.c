@@ -1,0 +1,281 @@
+/*
+ * plan: what a worker works out once, so that a session looks nothing up: which slots one call of a
+ * filter can fill together, and which slots must be known first. Facts that a filter comes `after`
+ * get slots of their own behind those of the rules, unless a rule reads them too.
+ */
+#include <stdlib.h>
+
+#include "lib/base/fail.h"
+#include "filters/set.h"
+
+static const struct filter_entry *entry_of(const struct filters *filters, size_t source)
+{
+	return &filters->setup.set->entries[source];
+}
+
+static unsigned fact_index(const struct filter_entry *entry, const struct fact *fact)
+{
+	size_t index = (size_t)(fact - entry->facts);
+
+	ENSURE(index < 1000 && entry->facts[index].name == fact->name);
+	return (unsigned)index;
+}
+
+/* --- groups --- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool group_holds(
+	const struct filters *filters, const struct plan_group *group, const struct fact *fact)
+{
+	for (unsigned i = 0; i < group->n_slots; i++)
+		if (filters->slots[group->slots[i]].fact == fact)
+			return true;
+	return false;
+}
+
+static bool group_fits(const struct filters *filters, const struct plan_group *group,
+	const struct filter_slot *slot, size_t field)
+{
+	return group->source == slot->source && group->stage == slot->stage &&
+	       group->field == field && same_text(group->text, slot->text) &&
+	       group->codes == slot->codes && group->n_codes == slot->n_codes &&
+	       group->window_ms == slot->window_ms && !group_holds(filters, group, slot->fact);
+}
+
+/* Slots with parameters are many (10,000 header() of 10,000 rules) and seldom have company, so
+ * those without are looked for among the first of their kind only. */
+static unsigned find_group(
+	struct filters *filters, const struct filter_slot *slot, size_t field, unsigned *plain)
+{
+	bool lone = slot->text || field != NO_SLOT || slot->n_codes || slot->window_ms;
+	unsigned from = lone ? (filters->n_groups > 64 ? (unsigned)filters->n_groups - 64 : 0) : 0;
+
+	if (!lone && plain[slot->source * STAGE_COUNT + slot->stage])
+		return plain[slot->source * STAGE_COUNT + slot->stage] - 1;
+	for (unsigned i = from; lone && i < filters->n_groups; i++)
+		if (group_fits(filters, &filters->groups[i], slot, field))
+			return i;
+	filters->groups[filters->n_groups] = (struct plan_group){.source = slot->source,
+		.text = slot->text,
+		.field = field,
+		.codes = slot->codes,
+		.n_codes = slot->n_codes,
+		.window_ms = slot->window_ms,
+		.stage = slot->stage};
+	filters->n_groups++;
+	if (!lone)
+		plain[slot->source * STAGE_COUNT + slot->stage] = (unsigned)filters->n_groups;
+	return (unsigned)filters->n_groups - 1;
+}
+
+static void add_slot(struct filters *filters, const struct filter_slot *slot, unsigned *plain)
+{
+	const struct filter_entry *entry = entry_of(filters, slot->source);
+	size_t field = NO_SLOT, number = filters->n_slots++;
+	struct plan_group *group;
+	unsigned *grown;
+
+	if (slot->field) {
+		field = (size_t)(slot->field - filters->setup.slots);
+		ENSURE(field < filters->setup.n_slots);
+	}
+	filters->slots[number] = (struct plan_slot){.fact = slot->fact,
+		.fact_index = fact_index(entry, slot->fact),
+		.group = find_group(filters, slot, field, plain),
+		.index = slot->index,
+		.stage = slot->stage};
+	if (slot->fact->flags & FACT_ABSENT)
+		filters->absent[filters->n_absent++] = (unsigned)number;
+	if (slot->index >= filters->n_at[slot->stage])
+		filters->n_at[slot->stage] = slot->index + 1;
+	group = &filters->groups[filters->slots[number].group];
+	if ((group->n_slots & (group->n_slots - 1)) == 0) { /* full at each power of two */
+		grown = arena_alloc(
+			filters->arena, (group->n_slots ? group->n_slots * 2 : 1) * sizeof(*grown));
+		if (group->n_slots)
+			memcpy(grown, group->slots, group->n_slots * sizeof(*grown));
+		group->slots = grown;
+	}
+	group->slots[group->n_slots++] = (unsigned)number;
+}
+
+/* --- what comes first --- */
+
+static const struct fact *find_fact(const struct filter_set *set, const char *name, size_t *source)
+{
+	for (*source = 0; *source < set->n; (*source)++)
+		for (const struct fact *f = set->entries[*source].facts; f->name; f++)
+			if (strcmp(f->name, name) == 0)
+				return f;
+	return NULL;
+}
+
+/* The slot of a fact without parameters, made if no rule reads it. */
+static unsigned slot_of(struct filters *filters, const char *name, unsigned *plain)
+{
+	struct filter_slot slot = {.text = NULL};
+	size_t source;
+
+	slot.fact = find_fact(filters->setup.set, name, &source);
+	ENSURE(slot.fact); /* filter_set_new has seen to it */
+	for (size_t i = 0; i < filters->n_slots; i++)
+		if (filters->slots[i].fact == slot.fact)
+			return (unsigned)i;
+	slot.source = source;
+	slot.stage = slot.fact->stage;
+	slot.index = filters->n_at[slot.stage];
+	add_slot(filters, &slot, plain);
+	return (unsigned)filters->n_slots - 1;
+}
+
+/* A call can't come after what is measured at a later stage than its own. */
+static void plan_after(struct filters *filters, size_t number, unsigned *plain)
+{
+	const struct filter *filter = entry_of(filters, filters->groups[number].source)->filter;
+	const char *const *after = filter ? filter->after : NULL;
+	unsigned n = 0, *slots;
+	size_t source;
+
+	while (after && after[n])
+		n++;
+	if (!n)
+		return;
+	slots = arena_alloc(filters->arena, n * sizeof(*slots));
+	for (n = 0; *after; after++)
+		if (find_fact(filters->setup.set, *after, &source)->stage <=
+			filters->groups[number].stage)
+			slots[n++] = slot_of(filters, *after, plain);
+	filters->groups[number].after = slots;
+	filters->groups[number].n_after = n;
+}
+
+/* Slots that `after` can add at most. */
+static size_t count_after(const struct filter_set *set)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const char *const *after =
+			set->entries[i].filter ? set->entries[i].filter->after : NULL;
+
+		for (; after && *after; after++)
+			n++;
+	}
+	return n;
+}
+
+static void make_plan(struct filters *filters)
+{
+	const struct filters_setup *setup = &filters->setup;
+	size_t most = setup->n_slots + count_after(setup->set);
+	unsigned *plain = memory_zeroed(setup->set->n * STAGE_COUNT * sizeof(*plain) + 1);
+
+	filters->slots = arena_alloc(filters->arena, most * sizeof(*filters->slots));
+	filters->groups = arena_alloc(filters->arena, most * sizeof(*filters->groups));
+	filters->absent = arena_alloc(filters->arena, most * sizeof(*filters->absent));
+	filters->wanted = arena_alloc(filters->arena, most);
+	for (size_t i = 0; i < setup->n_slots; i++)
+		add_slot(filters, &setup->slots[i], plain);
+	for (size_t i = 0; i < filters->n_groups; i++) /* grows while it runs */
+		plan_after(filters, i, plain);
+	free(plain);
+}
+
+/* --- filters at work --- */
+
+static void close_homes(struct filters *filters, size_t n)
+{
+	while (n--) {
+		const struct filter *filter = entry_of(filters, n)->filter;
+
+		if (filter && filter->close)
+			filter->close(&filters->homes[n]);
+	}
+}
+
+static bool open_homes(struct filters *filters, struct err *err)
+{
+	const struct filters_setup *setup = &filters->setup;
+
+	for (size_t i = 0; i < setup->set->n; i++) {
+		const struct filter *filter = entry_of(filters, i)->filter;
+
+		filters->homes[i] = (struct filter_home){.loop = setup->loop,
+			.dns = setup->dns,
+			.log = setup->log,
+			.hostname = setup->hostname,
+			.private = &setup->set->entries[i]};
+		if (filter && filter->open && !filter->open(&filters->homes[i], err)) {
+			close_homes(filters, i);
+			return false;
+		}
+	}
+	return true;
+}
+
+struct filters *filters_open(const struct filters_setup *setup, struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	struct filters *filters = arena_alloc(arena, sizeof(*filters));
+
+	filters->arena = arena;
+	filters->setup = *setup;
+	filters->last_spare = &filters->spare;
+	filters->homes = arena_alloc(arena, setup->set->n * sizeof(*filters->homes));
+	filters->counts = arena_alloc(arena, setup->set->n * sizeof(*filters->counts));
+	if (!open_homes(filters, err)) {
+		arena_free(&arena);
+		return NULL;
+	}
+	make_plan(filters);
+	return filters;
+}
+
+void filters_release(struct filters *filters)
+{
+	struct arena *arena = filters->arena;
+
+	for (struct call *call = filters->spare, *next; call; call = next) {
+		next = call->next;
+		free(call);
+	}
+	close_homes(filters, filters->setup.set->n);
+	arena_free(&arena);
+}
+
+void filters_close(struct filters **filters)
+{
+	struct filters *closing = *filters;
+
+	if (!closing)
+		return;
+	*filters = NULL;
+	closing->closing = true;
+	if (!closing->under_way)
+		filters_release(closing);
+}
+
+bool filters_quiet(const struct filters *filters)
+{
+	return !filters->under_way;
+}
+
+void filters_status(const struct filters *filters, struct record *r)
+{
+	for (size_t i = 0; i < filters->setup.set->n; i++) {
+		const struct filter_count *count = &filters->counts[i];
+
+		if (!count->calls)
+			continue;
+		record_open(r, entry_of(filters, i)->name);
+		record_number(r, "calls", (int64_t)count->calls);
+		record_number(r, "failures", (int64_t)count->failures);
+		record_number(r, "timeouts", (int64_t)count->timeouts);
+		record_number(r, "ms", (int64_t)(count->us / 1000));
+		record_close(r);
+	}
+}

@@ -1,0 +1,1196 @@
+/* The pipeline with filters made here: ones that answer at once, wait, come too late, answer twice,
+ * or never; fields, order, stages, recipients, content. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "filters/pipeline.h"
+#include "filters/set.h"
+
+/* --- filters --- */
+
+static unsigned runs, cancels;
+
+static const struct fact_choice colours[] = {{"red", NULL}, {"blue", NULL}, {NULL, NULL}};
+
+/* sync: answers at once; sync.none records nothing. */
+enum {
+	SYNC_NUMBER,
+	SYNC_TEXT,
+	SYNC_NONE,
+	SYNC_MAIL,
+	SYNC_TEXTS,
+	SYNC_FAILS,
+	SYNC_COLOUR,
+	SYNC_RCPT
+};
+
+static const struct fact sync_facts[] = {
+	[SYNC_NUMBER] = {"sync.number", TYPE_NUMBER, STAGE_CONNECT, 0, NULL, "h"},
+	[SYNC_TEXT] = {"sync.text", TYPE_TEXT, STAGE_CONNECT, 0, NULL, "h"},
+	[SYNC_NONE] = {"sync.none", TYPE_TEXT, STAGE_CONNECT, 0, NULL, "h"},
+	[SYNC_MAIL] = {"sync.mail", TYPE_MAIL, STAGE_MAIL, 0, NULL, "h"},
+	[SYNC_TEXTS] = {"sync.texts", TYPE_TEXT, STAGE_CONNECT, FACT_MANY | FACT_OF_TEXT, NULL,
+		"h"},
+	[SYNC_FAILS] = {"sync.fails", TYPE_TEXT, STAGE_CONNECT, 0, NULL, "h"},
+	[SYNC_COLOUR] = {"sync.colour", TYPE_CHOICE, STAGE_CONNECT, 0, colours, "h"},
+	[SYNC_RCPT] = {"sync.rcpt", TYPE_NUMBER, STAGE_RCPT, 0, NULL, "h"},
+	{.name = NULL},
+};
+
+static enum call_status sync_run(struct call *call)
+{
+	runs++;
+	call_add_number(call, SYNC_NUMBER, 42);
+	call_add_number(call, SYNC_NUMBER, 43); /* the first one counts */
+	call_add_text(call, SYNC_TEXT, SPAN("hello"));
+	call_add_text(call, SYNC_NONE, SPAN(""));
+	call_add_text(call, SYNC_MAIL, SPAN(""));
+	for (unsigned i = 0; call_text(call) && i < 1200; i++)
+		call_add_text(call, SYNC_TEXTS, span_text(call_text(call)));
+	call_fail(call, SYNC_FAILS, "out of luck");
+	call_add_choice(call, SYNC_COLOUR, 1);
+	call_add_number(call, SYNC_RCPT, call_view(call)->to_count);
+	return CALL_DONE;
+}
+
+static const struct filter filter_sync = {
+	.version = FILTER_VERSION, .name = "sync", .facts = sync_facts, .run = sync_run};
+
+/* wait: answers when the test says, and to a cancel as it says. */
+enum { WAIT_ONE, WAIT_MANY, WAIT_MAIL };
+enum on_cancel { AT_ONCE, LATER, DEAF, TWICE };
+
+static struct call *waiting[8];
+static unsigned n_waiting;
+static enum on_cancel on_cancel;
+
+static const struct fact wait_facts[] = {
+	[WAIT_ONE] = {"wait.one", TYPE_BOOL, STAGE_CONNECT, 0, NULL, "h"},
+	[WAIT_MANY] = {"wait.many", TYPE_DOMAIN, STAGE_CONNECT, FACT_MANY, NULL, "h"},
+	[WAIT_MAIL] = {"wait.mail", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"},
+	{.name = NULL},
+};
+
+static const struct filter_option wait_options[] = {
+	{"retries", FILTER_NUMBER, "3", 1, 9, "h"},
+	{"pause", FILTER_DURATION, "10s", 1, 60 * 1000, "h"},
+	{"room", FILTER_SIZE, "2KB", 0, 1 << 20, "h"},
+	{"loud", FILTER_BOOL, "no", 0, 0, "h"},
+	{"word", FILTER_TEXT, NULL, 0, 0, "h"},
+	{"file", FILTER_PATH, NULL, 0, 0, "h"},
+	{.name = NULL},
+};
+
+static enum call_status wait_run(struct call *call)
+{
+	runs++;
+	waiting[n_waiting++] = call;
+	call_keep(call, call_memory(call, 100));
+	return CALL_WAIT;
+}
+
+static void wait_cancel(struct call *call)
+{
+	cancels++;
+	call_add_bool(call, WAIT_ONE, true); /* too late */
+	if (on_cancel == AT_ONCE || on_cancel == TWICE)
+		call_done(call);
+	if (on_cancel == TWICE)
+		call_done(call);
+}
+
+static const struct filter filter_wait = {.version = FILTER_VERSION,
+	.name = "wait",
+	.facts = wait_facts,
+	.options = wait_options,
+	.run = wait_run,
+	.cancel = wait_cancel};
+
+/* of: counts the values of a field. */
+static const struct fact of_facts[] = {
+	{"of", TYPE_NUMBER, STAGE_CONNECT, FACT_OF_FIELD, NULL, "h"}, {.name = NULL}};
+
+static enum call_status of_run(struct call *call)
+{
+	runs++;
+	assert_int_equal(call_field(call)->state, FACT_KNOWN);
+	call_add_number(call, 0, call_field(call)->count);
+	return CALL_DONE;
+}
+
+static const struct filter filter_of = {
+	.version = FILTER_VERSION, .name = "of", .facts = of_facts, .run = of_run};
+
+/* late: comes after wait.one. */
+static const struct fact late_facts[] = {
+	{"late.one", TYPE_BOOL, STAGE_CONNECT, 0, NULL, "h"}, {.name = NULL}};
+static const char *const late_after[] = {"wait.one", "wait.mail", NULL};
+
+static enum call_status late_run(struct call *call)
+{
+	const struct fact_value *other = call_other(call, "wait.one");
+
+	runs++;
+	assert_null(call_other(call, "wait.mail")); /* of a later stage: not waited for */
+	assert_null(call_other(call, "sync.text"));
+	call_add_bool(call, 0, other->state == FACT_KNOWN && other->count && other->items[0].yes);
+	return CALL_DONE;
+}
+
+static const struct filter filter_late = {.version = FILTER_VERSION,
+	.name = "late",
+	.facts = late_facts,
+	.after = late_after,
+	.run = late_run};
+
+/* fed: the size of the content, and whether it saw its end. */
+enum { FED_SIZE, FED_EARLY };
+
+static const struct fact fed_facts[] = {
+	[FED_SIZE] = {"fed.size", TYPE_SIZE, STAGE_MESSAGE, 0, NULL, "h"},
+	[FED_EARLY] = {"fed.early", TYPE_BOOL, STAGE_HEADER, 0, NULL, "h"},
+	{.name = NULL},
+};
+
+static bool fed_never_ends;
+
+static enum call_status fed_run(struct call *call)
+{
+	runs++;
+	call_keep(call, call_memory(call, sizeof(double)));
+	return CALL_WAIT;
+}
+
+static void fed_feed(struct call *call, struct span content)
+{
+	double *size = call_own(call);
+
+	if (content.len) {
+		*size += (double)content.len;
+		if (call_wants(call, FED_EARLY)) {
+			call_add_bool(call, FED_EARLY, true);
+			call_done(call);
+		}
+	} else if (!fed_never_ends) {
+		call_add_number(call, FED_SIZE, *size);
+		call_done(call);
+	}
+}
+
+static void fed_cancel(struct call *call)
+{
+	cancels++;
+	call_done(call);
+}
+
+static const struct filter filter_fed = {.version = FILTER_VERSION,
+	.name = "fed",
+	.facts = fed_facts,
+	.run = fed_run,
+	.feed = fed_feed,
+	.cancel = fed_cancel};
+
+static const struct filter *const all[] = {
+	&filter_sync, &filter_wait, &filter_of, &filter_late, &filter_fed, NULL};
+
+/* --- a session --- */
+
+static struct loop loop;
+static struct log logger;
+static struct filter_set *set;
+static struct filters *filters;
+static struct filter_slot slots[32];
+static bool wanted[32];
+static size_t n_slots;
+static unsigned n_at[STAGE_COUNT];
+static struct filter_view view;
+static struct pipeline *pipeline;
+static struct arena *arenas[STAGE_COUNT];
+static unsigned changes;
+static bool free_when_changed;
+static struct span content[8];
+static size_t n_content;
+
+static void on_changed(void *context)
+{
+	assert_ptr_equal(context, &view);
+	changes++;
+	if (free_when_changed)
+		pipeline_free(&pipeline);
+}
+
+static void on_replay(void *context, void (*take)(void *, struct span), void *taker)
+{
+	assert_ptr_equal(context, &view);
+	for (size_t i = 0; i < n_content; i++)
+		take(taker, content[i]);
+}
+
+/* A slot as rules would ask for it; its number. */
+static size_t slot_for(const char *name, const char *text, const struct filter_slot *field)
+{
+	struct filter_slot *slot = &slots[n_slots];
+	const struct fact_registry *registry = filter_set_registry(set);
+
+	for (size_t s = 0; s < registry->n_sources; s++)
+		for (const struct fact *f = registry->sources[s].facts; f->name; f++)
+			if (strcmp(f->name, name) == 0)
+				*slot = (struct filter_slot){.source = s,
+					.fact = f,
+					.text = text,
+					.field = field,
+					.stage = f->stage};
+	assert_non_null(slot->fact);
+	if (field && field->stage > slot->stage)
+		slot->stage = field->stage;
+	slot->index = n_at[slot->stage]++;
+	return n_slots++;
+}
+
+static void begin(void)
+{
+	struct err err;
+	struct filters_setup setup = {.set = set,
+		.loop = &loop,
+		.log = &logger,
+		.hostname = "mx.example.net",
+		.timeout_ms = 10 * 1000,
+		.slots = slots,
+		.n_slots = n_slots};
+
+	filters = filters_open(&setup, &err);
+	assert_non_null(filters);
+	pipeline = pipeline_new(filters, &view, on_changed, &view);
+	pipeline_replay(pipeline, on_replay);
+}
+
+static void enter(enum stage stage)
+{
+	struct arena *old = arenas[stage];
+
+	arenas[stage] = arena_new(256);
+	if (pipeline_values(pipeline, stage))
+		pipeline_leave(pipeline, stage);
+	arena_free(&old);
+	pipeline_enter(pipeline, stage, arenas[stage]);
+}
+
+static bool want(size_t slot)
+{
+	wanted[slot] = true;
+	return pipeline_want(pipeline, wanted);
+}
+
+static bool want_nothing(void)
+{
+	memset(wanted, 0, sizeof(wanted));
+	return pipeline_want(pipeline, wanted);
+}
+
+static const struct fact_value *value(size_t slot)
+{
+	return &pipeline_values(pipeline, slots[slot].stage)[slots[slot].index];
+}
+
+static void turn(void)
+{
+	for (unsigned i = 0; i < 3; i++)
+		loop_turn(&loop, false);
+}
+
+static void pass(uint64_t ms)
+{
+	loop.clock.offset_ms += ms;
+	timers_run(&loop.timers);
+	turn();
+}
+
+static int setup(void **state)
+{
+	struct err err;
+
+	(void)state;
+	runs = cancels = changes = n_waiting = 0;
+	n_slots = n_content = 0;
+	on_cancel = AT_ONCE;
+	fed_never_ends = free_when_changed = false;
+	memset(slots, 0, sizeof(slots));
+	memset(wanted, 0, sizeof(wanted));
+	memset(n_at, 0, sizeof(n_at));
+	view = (struct filter_view){.listener = "0.0.0.0:25"};
+	loop_init(&loop);
+	log_init(&logger, -1, true, &loop.clock, "test");
+	set = filter_set_of(all, NULL, 0, NULL, &err);
+	assert_non_null(set);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pipeline_free(&pipeline);
+	turn();
+	if (filters)
+		filters_close(&filters);
+	filter_set_free(&set);
+	for (int i = 0; i < STAGE_COUNT; i++)
+		arena_free(&arenas[i]);
+	log_close(&logger);
+	loop_close(&loop);
+	return 0;
+}
+
+/* --- at once --- */
+
+static void test_sync(void **state)
+{
+	size_t number = slot_for("sync.number", NULL, NULL),
+	       text = slot_for("sync.text", NULL, NULL), none = slot_for("sync.none", NULL, NULL),
+	       fails = slot_for("sync.fails", NULL, NULL),
+	       colour = slot_for("sync.colour", NULL, NULL),
+	       mail = slot_for("sync.mail", NULL, NULL);
+
+	(void)state;
+	begin();
+	assert_null(pipeline_values(pipeline, STAGE_CONNECT));
+	enter(STAGE_CONNECT);
+	assert_int_equal(value(number)->state, FACT_PENDING);
+	wanted[number] = wanted[none] = wanted[fails] = wanted[colour] = wanted[mail] = true;
+	assert_true(want(text));
+	assert_int_equal(runs, 1); /* one call for all; that of the stage mail can't be yet */
+	assert_int_equal(value(number)->state, FACT_KNOWN);
+	assert_int_equal(value(number)->count, 1);
+	assert_true(value(number)->items[0].number == 42);
+	assert_true(span_equal(value(text)->items[0].text, SPAN("hello")));
+	assert_int_equal(value(none)->state, FACT_KNOWN);
+	assert_int_equal(value(none)->count, 0);
+	assert_int_equal(value(fails)->state, FACT_FAILED);
+	assert_string_equal(value(fails)->why, "out of luck");
+	assert_int_equal(value(colour)->items[0].choice, 1);
+	assert_false(want_nothing());
+	turn();
+	assert_int_equal(changes, 0); /* told by pipeline_want */
+	assert_true(pipeline_slot_us(pipeline, number) > 0);
+	assert_int_equal(pipeline_slot_us(pipeline, mail), 0);
+	assert_string_equal(pipeline_slot_source(pipeline, number), "sync");
+
+	enter(STAGE_MAIL);
+	assert_true(want(mail));
+	assert_int_equal(value(mail)->count, 1); /* the null reverse-path is an address */
+	assert_int_equal(value(mail)->items[0].text.len, 0);
+}
+
+static void test_many_and_text(void **state)
+{
+	size_t a = slot_for("sync.texts", "a", NULL), b = slot_for("sync.texts", "b", NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[a] = true;
+	assert_true(want(b));
+	assert_int_equal(runs, 2);
+	assert_int_equal(value(a)->count, FACT_ITEMS_MAX);
+	assert_true(span_equal(value(a)->items[999].text, SPAN("a")));
+	assert_true(span_equal(value(b)->items[0].text, SPAN("b")));
+}
+
+/* A slot that becomes wanted later has a call of its own. */
+static void test_wanted_later(void **state)
+{
+	size_t number = slot_for("sync.number", NULL, NULL),
+	       text = slot_for("sync.text", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_true(want(number));
+	assert_int_equal(value(text)->state, FACT_PENDING);
+	assert_true(want(text));
+	assert_int_equal(value(text)->state, FACT_KNOWN);
+	assert_false(want(text));
+	assert_int_equal(runs, 2);
+}
+
+static void test_absent(void **state)
+{
+	size_t spf = slot_for("spf", NULL, NULL), rate;
+	size_t mail = slot_for("sync.mail", NULL, NULL);
+
+	(void)state;
+	rate = slot_for("rate", NULL, &slots[mail]);
+	begin();
+	enter(STAGE_MAIL);
+	assert_int_equal(value(spf)->state, FACT_FAILED);
+	assert_string_equal(value(spf)->why, "no filter of this version measures it");
+	assert_int_equal(value(rate)->state, FACT_FAILED);
+	assert_string_equal(pipeline_slot_source(pipeline, spf), "absent");
+}
+
+/* --- waiting --- */
+
+static void test_wait(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), many = slot_for("wait.many", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[one] = true;
+	assert_false(want(many));
+	assert_false(want(many)); /* it is under way */
+	assert_int_equal(runs, 1);
+	assert_string_equal(pipeline_waits_for(pipeline), "wait");
+	turn();
+	assert_int_equal(changes, 0);
+
+	call_add_text(waiting[0], WAIT_MANY, SPAN("a.example"));
+	call_add_bool(waiting[0], WAIT_ONE, true); /* known at once */
+	assert_int_equal(value(one)->state, FACT_KNOWN);
+	assert_int_equal(changes, 0); /* never from within */
+	call_add_text(waiting[0], WAIT_MANY, SPAN("b.example"));
+	assert_int_equal(value(many)->state, FACT_PENDING);
+	turn();
+	assert_int_equal(changes, 1);
+	call_done(waiting[0]);
+	assert_int_equal(value(many)->count, 2);
+	turn();
+	assert_int_equal(changes, 2);
+	assert_null(pipeline_waits_for(pipeline));
+}
+
+/* However many answer in one round, it is told once. */
+static void test_changed_once(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), mail = slot_for("wait.mail", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	enter(STAGE_MAIL);
+	wanted[one] = true;
+	assert_false(want(mail));
+	assert_int_equal(n_waiting, 2); /* one for each stage */
+	call_done(waiting[0]);
+	call_done(waiting[1]);
+	turn();
+	assert_int_equal(changes, 1);
+	assert_int_equal(value(one)->count, 0);
+}
+
+/* What pipeline_want has told isn't told again. */
+static void test_told_once(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	call_done(waiting[0]);
+	assert_true(want(one));
+	turn();
+	assert_int_equal(changes, 0);
+}
+
+static void test_settle_and_fail(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), many = slot_for("wait.many", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[one] = true;
+	assert_false(want(many));
+	call_add_text(waiting[0], WAIT_MANY, SPAN("a.example"));
+	call_settle(waiting[0], WAIT_MANY);
+	call_add_text(waiting[0], WAIT_MANY, SPAN("b.example"));
+	assert_int_equal(value(many)->count, 1);
+	call_fail_all(waiting[0], "SERVFAIL");
+	assert_int_equal(value(many)->state, FACT_KNOWN);
+	assert_int_equal(value(one)->state, FACT_FAILED);
+	assert_string_equal(value(one)->why, "SERVFAIL");
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	assert_int_equal(value(one)->state, FACT_FAILED);
+	call_done(waiting[0]);
+	assert_int_equal(filters->counts[1].failures, 1);
+}
+
+static void test_done_twice(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	call_done(waiting[0]);
+	call_done(waiting[0]);
+	call_add_bool(waiting[0], WAIT_ONE, false);
+	call_done(waiting[0]);
+	turn();
+	assert_int_equal(changes, 1);
+	assert_true(value(one)->items[0].yes);
+	assert_int_equal(filters->counts[1].bugs, 2);
+}
+
+/* The memory of many calls that were answered is not kept. */
+static void test_spare(void **state)
+{
+	size_t number = slot_for("sync.number", NULL, NULL);
+
+	(void)state;
+	begin();
+	for (unsigned i = 0; i < 500; i++) {
+		enter(STAGE_CONNECT);
+		assert_true(want(number));
+	}
+	assert_int_equal(runs, 500);
+	assert_true(filters->n_spare <= 64);
+	assert_true(filters_quiet(filters));
+}
+
+/* --- deadlines, cancel --- */
+
+static void test_deadline(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), many = slot_for("wait.many", NULL, NULL);
+
+	(void)state;
+	on_cancel = LATER;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[one] = true;
+	assert_false(want(many));
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	turn();
+	pass(9900);
+	assert_int_equal(value(many)->state, FACT_PENDING);
+	pass(200);
+	assert_int_equal(value(many)->state, FACT_FAILED);
+	assert_string_equal(value(many)->why, "timed out");
+	assert_int_equal(value(one)->state, FACT_KNOWN); /* in time */
+	assert_int_equal(changes, 2);
+	assert_int_equal(cancels, 1);
+	assert_null(pipeline_waits_for(pipeline));
+	assert_false(filters_quiet(filters));
+	call_add_text(waiting[0], WAIT_MANY, SPAN("late.example"));
+	assert_int_equal(call_view(waiting[0])->client.port, 0); /* empty, not gone */
+	call_done(waiting[0]);
+	assert_true(filters_quiet(filters));
+	assert_int_equal(value(many)->state, FACT_FAILED);
+	assert_int_equal(filters->counts[1].timeouts, 1);
+	turn();
+	assert_int_equal(changes, 2);
+}
+
+static void test_own_timeout(void **state)
+{
+	struct filter_given given = {"wait", "timeout 2s"};
+	size_t one;
+	struct err err;
+
+	(void)state;
+	filter_set_free(&set);
+	set = filter_set_of(all, &given, 1, NULL, &err);
+	assert_non_null(set);
+	one = slot_for("wait.one", NULL, NULL);
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	pass(2100);
+	assert_int_equal(value(one)->state, FACT_FAILED);
+}
+
+/* What is no longer wanted is cancelled, and may be wanted again. */
+static void cancel_and_again(enum on_cancel how)
+{
+	size_t one = slot_for("wait.one", NULL, NULL);
+
+	on_cancel = how;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	assert_false(want_nothing());
+	assert_int_equal(cancels, 1);
+	assert_int_equal(value(one)->state, FACT_PENDING);
+	assert_false(want(one));
+	assert_int_equal(runs, 2);
+	if (how == LATER) {
+		call_add_bool(waiting[0], WAIT_ONE, false);
+		call_done(waiting[0]);
+	}
+	assert_int_equal(value(one)->state, FACT_PENDING);
+	call_add_bool(waiting[1], WAIT_ONE, true);
+	call_done(waiting[1]);
+	assert_true(value(one)->items[0].yes);
+}
+
+static void test_cancel_at_once(void **state)
+{
+	(void)state;
+	cancel_and_again(AT_ONCE);
+}
+
+static void test_cancel_twice(void **state)
+{
+	(void)state;
+	cancel_and_again(TWICE);
+	assert_int_equal(filters->counts[1].bugs, 1);
+}
+
+static void test_cancel_later(void **state)
+{
+	(void)state;
+	cancel_and_again(LATER);
+}
+
+/* A filter that never answers holds back nothing but its own memory. */
+static void test_deaf(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL);
+	struct filters *closing;
+
+	(void)state;
+	on_cancel = DEAF;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	pass(11 * 1000);
+	assert_int_equal(value(one)->state, FACT_FAILED);
+	pipeline_free(&pipeline);
+	closing = filters;
+	filters_close(&filters);
+	assert_null(filters);
+	assert_non_null(closing->under_way);
+	call_done(waiting[0]); /* the last one frees all */
+}
+
+static void test_free_under_way(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), mail = slot_for("wait.mail", NULL, NULL);
+
+	(void)state;
+	on_cancel = LATER;
+	begin();
+	enter(STAGE_CONNECT);
+	enter(STAGE_MAIL);
+	wanted[one] = true;
+	assert_false(want(mail));
+	call_add_bool(waiting[0], WAIT_ONE, true); /* news that nobody is left to hear */
+	pipeline_free(&pipeline);
+	assert_null(pipeline);
+	assert_int_equal(cancels, 2);
+	for (int i = 0; i < STAGE_COUNT; i++)
+		arena_free(&arenas[i]);
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	call_done(waiting[0]);
+	call_done(waiting[1]);
+	turn();
+	assert_int_equal(changes, 0);
+}
+
+static void test_free_when_changed(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL);
+
+	(void)state;
+	free_when_changed = true;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	call_done(waiting[0]);
+	turn();
+	assert_int_equal(changes, 1);
+	assert_null(pipeline);
+}
+
+/* --- fields and order --- */
+
+static void test_field(void **state)
+{
+	size_t text = slot_for("sync.text", NULL, NULL), none = slot_for("sync.none", NULL, NULL),
+	       fails = slot_for("sync.fails", NULL, NULL), of_text, of_none, of_fails;
+
+	(void)state;
+	of_text = slot_for("of", NULL, &slots[text]);
+	of_none = slot_for("of", NULL, &slots[none]);
+	of_fails = slot_for("of", NULL, &slots[fails]);
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[of_text] = wanted[of_none] = true;
+	assert_true(want(of_fails)); /* the fields come along, though nobody asked */
+	assert_true(value(of_text)->items[0].number == 1);
+	assert_int_equal(value(of_none)->state, FACT_KNOWN);
+	assert_int_equal(value(of_none)->count, 0);
+	assert_int_equal(value(of_fails)->state, FACT_FAILED);
+	assert_string_equal(value(of_fails)->why, "it needs sync.fails, which failed: out of luck");
+	assert_int_equal(runs, 2); /* sync once, of once */
+}
+
+static void test_field_waits(void **state)
+{
+	size_t many = slot_for("wait.many", NULL, NULL), of;
+
+	(void)state;
+	of = slot_for("of", NULL, &slots[many]);
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(of));
+	call_add_text(waiting[0], WAIT_MANY, SPAN("a.example"));
+	call_add_text(waiting[0], WAIT_MANY, SPAN("b.example"));
+	call_done(waiting[0]);
+	assert_int_equal(runs, 1); /* never one within another */
+	turn();
+	assert_int_equal(runs, 2);
+	assert_int_equal(changes, 1);
+	assert_true(value(of)->items[0].number == 2);
+}
+
+/* The field is of a stage that isn't there yet. */
+static void test_field_of_stage(void **state)
+{
+	size_t mail = slot_for("sync.mail", NULL, NULL), of;
+
+	(void)state;
+	of = slot_for("of", NULL, &slots[mail]);
+	assert_int_equal(slots[of].stage, STAGE_MAIL);
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(of));
+	enter(STAGE_MAIL);
+	assert_true(want(of));
+	assert_true(value(of)->items[0].number == 1);
+}
+
+/* Held calls are let go when nobody wants them. */
+static void test_held_cancelled(void **state)
+{
+	size_t many = slot_for("wait.many", NULL, NULL), of;
+
+	(void)state;
+	of = slot_for("of", NULL, &slots[many]);
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(of));
+	assert_false(want_nothing());
+	assert_int_equal(cancels, 1);
+	assert_int_equal(value(of)->state, FACT_PENDING);
+	assert_true(filters_quiet(filters));
+}
+
+static void test_after(void **state)
+{
+	size_t late = slot_for("late.one", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(late)); /* wait.one has a slot though no rule reads it */
+	assert_int_equal(n_waiting, 1);
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	call_done(waiting[0]);
+	turn();
+	assert_true(value(late)->items[0].yes);
+}
+
+static void test_after_failed(void **state)
+{
+	size_t late = slot_for("late.one", NULL, NULL), one = slot_for("wait.one", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[one] = true;
+	assert_false(want(late));
+	assert_int_equal(n_waiting, 1);
+	pass(11 * 1000);
+	assert_int_equal(value(one)->state, FACT_FAILED);
+	assert_int_equal(value(late)->state, FACT_KNOWN);
+	assert_false(value(late)->items[0].yes);
+}
+
+/* --- stages, recipients --- */
+
+static void test_leave(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), number = slot_for("sync.number", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[one] = true;
+	assert_true(want(number));
+	pipeline_leave(pipeline, STAGE_CONNECT);
+	assert_null(pipeline_values(pipeline, STAGE_CONNECT));
+	assert_int_equal(cancels, 1);
+	assert_false(want(number)); /* there is no such stage now */
+	enter(STAGE_CONNECT);
+	assert_int_equal(value(number)->state, FACT_PENDING);
+	assert_int_equal(pipeline_slot_us(pipeline, number), 0);
+	assert_true(want(number));
+	assert_int_equal(runs, 4);
+}
+
+/* A call that looks at another stage goes with it. */
+static void test_leave_field(void **state)
+{
+	size_t many = slot_for("wait.many", NULL, NULL), mail = slot_for("sync.mail", NULL, NULL),
+	       of;
+
+	(void)state;
+	of = slot_for("of", NULL, &slots[many]);
+	slots[of].stage = STAGE_MAIL;
+	slots[of].index = 1;
+	(void)mail;
+	begin();
+	enter(STAGE_CONNECT);
+	enter(STAGE_MAIL);
+	assert_false(want(of));
+	pipeline_leave(pipeline, STAGE_CONNECT);
+	assert_true(filters_quiet(filters));
+	enter(STAGE_CONNECT);
+	assert_false(want(of));
+	call_add_text(waiting[1], WAIT_MANY, SPAN("a.example"));
+	call_done(waiting[1]);
+	turn();
+	assert_true(value(of)->items[0].number == 1);
+}
+
+static void test_set_aside(void **state)
+{
+	size_t rcpt = slot_for("sync.rcpt", NULL, NULL), other = slot_for("greylist", NULL, NULL);
+	struct fact_value *first, *second;
+	struct arena *arena = arena_new(100);
+
+	(void)state;
+	(void)other;
+	begin();
+	view.to_count = 1;
+	pipeline_enter(pipeline, STAGE_RCPT, arena);
+	assert_true(want(rcpt));
+	first = pipeline_set_aside(pipeline, STAGE_RCPT);
+	assert_null(pipeline_values(pipeline, STAGE_RCPT));
+	view.to_count = 2;
+	pipeline_enter(pipeline, STAGE_RCPT, arena);
+	second = pipeline_set_aside(pipeline, STAGE_RCPT);
+	assert_int_equal(second[slots[rcpt].index].state, FACT_FAILED);
+	pipeline_put_back(pipeline, STAGE_RCPT, first);
+	assert_false(want(rcpt));
+	assert_true(value(rcpt)->items[0].number == 1);
+	pipeline_put_back(pipeline, STAGE_RCPT, second);
+	assert_false(want(rcpt));
+	assert_int_equal(pipeline_slot_us(pipeline, rcpt), 0);
+	pipeline_leave(pipeline, STAGE_RCPT);
+	arena_free(&arena);
+}
+
+static void test_give(void **state)
+{
+	size_t number = slot_for("sync.number", NULL, NULL), spf = slot_for("spf", NULL, NULL),
+	       one = slot_for("wait.one", NULL, NULL);
+	union fact_datum datum = {.number = 7}, pass_choice = {.choice = 2}, yes = {.yes = true};
+	struct fact_value given = {FACT_KNOWN, 1, &datum, NULL},
+			  pass_value = {FACT_KNOWN, 1, &pass_choice, NULL},
+			  yes_value = {FACT_KNOWN, 1, &yes, NULL};
+
+	(void)state;
+	begin();
+	pipeline_give(pipeline, number, &given);
+	pipeline_give(pipeline, spf, &pass_value);
+	for (unsigned i = 0; i < 2; i++) {
+		enter(STAGE_CONNECT);
+		enter(STAGE_MAIL);
+		assert_false(want(number));
+		assert_true(value(number)->items[0].number == 7);
+		assert_int_equal(value(spf)->state, FACT_KNOWN);
+	}
+	assert_false(want(one));
+	pipeline_give(pipeline, one, &yes_value); /* while it is measured */
+	assert_int_equal(cancels, 1);
+	assert_true(value(one)->items[0].yes);
+}
+
+/* --- content --- */
+
+static bool feed(struct span bytes)
+{
+	if (bytes.len)
+		content[n_content++] = bytes;
+	return pipeline_feed(pipeline, bytes);
+}
+
+static void test_feed(void **state)
+{
+	size_t size = slot_for("fed.size", NULL, NULL), early = slot_for("fed.early", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_HEADER);
+	enter(STAGE_MESSAGE);
+	wanted[early] = true;
+	assert_false(want(size));
+	pass(60 * 1000);                               /* a slow client is not the filter's fault */
+	assert_true(feed(SPAN("Subject: x\r\n\r\n"))); /* early is known */
+	assert_int_equal(value(early)->state, FACT_KNOWN);
+	assert_false(feed(SPAN("body\r\n")));
+	assert_true(feed(SPAN_NONE));
+	assert_true(value(size)->items[0].number == 20);
+	turn();
+	assert_int_equal(changes, 0);
+}
+
+/* A call that starts in the middle, or after the end, gets what has come already. */
+static void test_feed_late(void **state)
+{
+	size_t size = slot_for("fed.size", NULL, NULL), early = slot_for("fed.early", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_HEADER);
+	assert_false(feed(SPAN("Subject: x\r\n\r\n")));
+	enter(STAGE_MESSAGE);
+	assert_false(want(size));
+	assert_false(feed(SPAN("body\r\n")));
+	assert_true(feed(SPAN_NONE));
+	assert_true(value(size)->items[0].number == 20);
+	assert_true(want(early)); /* answers within the replay */
+	pipeline_leave(pipeline, STAGE_MESSAGE);
+	pipeline_leave(pipeline, STAGE_HEADER);
+
+	n_content = 0;
+	enter(STAGE_HEADER);
+	enter(STAGE_MESSAGE);
+	assert_false(want_nothing());
+	assert_false(feed(SPAN("abc")));
+	assert_false(feed(SPAN_NONE));
+	assert_true(want(size));
+	assert_true(value(size)->items[0].number == 3);
+}
+
+static void test_feed_deadline(void **state)
+{
+	size_t size = slot_for("fed.size", NULL, NULL);
+
+	(void)state;
+	fed_never_ends = true;
+	begin();
+	enter(STAGE_MESSAGE);
+	assert_false(want(size));
+	assert_false(feed(SPAN("abc")));
+	pass(60 * 1000);
+	assert_int_equal(value(size)->state, FACT_PENDING);
+	assert_false(feed(SPAN_NONE));
+	pass(11 * 1000);
+	assert_int_equal(value(size)->state, FACT_FAILED);
+	assert_int_equal(cancels, 1);
+}
+
+/* --- options, registry --- */
+
+static void expect_mistake(const char *name, const char *options, const char *text)
+{
+	struct filter_given given = {name, options};
+	struct filter_set *refused;
+	struct err err = {""};
+
+	refused = filter_set_of(all, &given, 1, "/etc/postern", &err);
+	if (refused)
+		filter_set_free(&refused);
+	else if (strstr(err.text, text))
+		return;
+	fail_msg("%s { %s }: expected \"%s\", not \"%s\"", name, options, text, err.text);
+}
+
+static void test_option_mistakes(void **state)
+{
+	(void)state;
+	expect_mistake("wait", "retry 3", "filter wait has no option `retry`");
+	expect_mistake("wait", "retrise 3", "did you mean `retries`?");
+	expect_mistake("wait", "timeuot 3s", "did you mean `timeout`?");
+	expect_mistake("wait", "retries 10", "`retries` must lie between 1 and 9");
+	expect_mistake("wait", "retries many", "`retries` takes a whole number, not `many`");
+	expect_mistake("wait", "retries", "takes a whole number");
+	expect_mistake("wait", "pause 2h", "`pause` must lie between 1ms and 1m");
+	expect_mistake("wait", "pause 5", "takes a duration such as");
+	expect_mistake("wait", "pause 99999999999999999999s", "takes a duration such as");
+	expect_mistake("wait", "pause 999999999999999999w", "must lie between");
+	expect_mistake("wait", "room 2MB", "must lie between 0B and 1MB");
+	expect_mistake("wait", "loud perhaps", "takes yes or no");
+	expect_mistake("wait", "file \"\"", "takes the path of a file");
+	expect_mistake("wait", "timeout 1h", "must lie between 1ms and 5m");
+	expect_mistake("wait", "loud yes loud no", "`loud` is given twice");
+	expect_mistake("wait", "timeout 1s timeout 2s", "`timeout` is given twice");
+	expect_mistake("wayt", "", "there is no filter `wayt`: did you mean `wait`?");
+	expect_mistake("dmark", "", "did you mean `dmarc`?");
+	expect_mistake("somebody", "", "load \"somebody.so\"");
+	expect_mistake("hello", "load \"/nowhere/hello.so\"", "/nowhere/hello.so");
+	expect_mistake("wait", "load \"wait.so\"", "can't be loaded");
+	expect_mistake("spf", "load \"spf.so\"", "can't be loaded");
+}
+
+static void test_options(void **state)
+{
+	struct filter_given given[] = {
+		{"wait", "retries 5 pause 30s loud yes word \"a \\\"b\\\" \\\\c\" file x/y.mmdb"},
+		{"rspamd", "url \"http://127.0.0.1:11333\" whatever { a b }"}};
+	struct filter_home home = {.loop = NULL};
+	struct err err;
+
+	(void)state;
+	home.private = &set->entries[1];
+	assert_int_equal(filter_number(&home, 0), 3);
+	assert_int_equal(filter_number(&home, 1), 10000);
+	assert_int_equal(filter_number(&home, 2), 2048);
+	assert_int_equal(filter_number(&home, 3), 0);
+	assert_null(filter_text(&home, 4));
+	filter_set_free(&set);
+	set = filter_set_of(all, given, 2, "/etc/postern", &err);
+	assert_non_null(set);
+	home.private = &set->entries[1];
+	assert_int_equal(filter_number(&home, 0), 5);
+	assert_int_equal(filter_number(&home, 1), 30000);
+	assert_int_equal(filter_number(&home, 3), 1);
+	assert_string_equal(filter_text(&home, 4), "a \"b\" \\c");
+	assert_string_equal(filter_text(&home, 5), "/etc/postern/x/y.mmdb");
+}
+
+static void expect_unfit(const struct filter *filter, const char *text)
+{
+	const struct filter *const filters_of[] = {&filter_wait, filter, NULL};
+	struct filter_set *refused;
+	struct err err = {""};
+
+	refused = filter_set_of(filters_of, NULL, 0, NULL, &err);
+	if (refused)
+		filter_set_free(&refused);
+	else if (strstr(err.text, text))
+		return;
+	fail_msg("expected \"%s\", not \"%s\"", text, err.text);
+}
+
+static void test_tables(void **state)
+{
+	static const struct fact taken[] = {
+		{"wait.one", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
+	static const struct fact absent[] = {
+		{"spf", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
+	static const struct fact no_choices[] = {
+		{"x.y", TYPE_CHOICE, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
+	static const struct fact no_help[] = {
+		{"x.y", TYPE_BOOL, STAGE_MAIL, 0, NULL, NULL}, {.name = NULL}};
+	static const struct fact fine[] = {
+		{"x.y", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
+	static const char *const itself[] = {"x.y", NULL}, *const nobody[] = {"x.z", NULL};
+	struct filter filter = {.version = FILTER_VERSION, .name = "x", .run = sync_run};
+
+	(void)state;
+	filter.facts = taken;
+	expect_unfit(&filter, "fact `wait.one` is wait's already");
+	filter.facts = no_choices;
+	expect_unfit(&filter, "fact `x.y` has choices if");
+	filter.facts = no_help;
+	expect_unfit(&filter, "has no line of help");
+	filter.facts = fine;
+	filter.after = itself;
+	expect_unfit(&filter, "comes after itself");
+	filter.after = nobody;
+	expect_unfit(&filter, "comes after `x.z`, which no filter measures");
+	filter.after = NULL;
+	filter.run = NULL;
+	expect_unfit(&filter, "has no `run`");
+	filter.run = sync_run;
+	filter.facts = absent;
+	expect_unfit(&filter, "is x's already");
+}
+
+/* The program's own tables are sound, and none of its facts is declared twice. */
+static void test_own(void **state)
+{
+	struct filter_set *own;
+	struct err err;
+
+	(void)state;
+	own = filter_set_new(NULL, 0, NULL, &err);
+	assert_non_null(own);
+	assert_true(filter_set_registry(own)->n_sources > 1);
+	filter_set_free(&own);
+}
+
+static void test_status(void **state)
+{
+	size_t number = slot_for("sync.number", NULL, NULL);
+	struct record record;
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_true(want(number));
+	record_init(&record, true, 1024);
+	filters_status(filters, &record);
+	assert_true(span_equal(record_finish(&record),
+		SPAN("{\"sync\":{\"calls\":1,\"failures\":0,\"timeouts\":0,\"ms\":0}}")));
+	record_free(&record);
+}
+
+/* An idle session with nothing wanted is small. */
+static void test_idle_size(void **state)
+{
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want_nothing());
+	assert_true(arena_size(arenas[STAGE_CONNECT]) < 512);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_sync),
+		CASE(test_many_and_text),
+		CASE(test_wanted_later),
+		CASE(test_absent),
+		CASE(test_wait),
+		CASE(test_changed_once),
+		CASE(test_told_once),
+		CASE(test_settle_and_fail),
+		CASE(test_done_twice),
+		CASE(test_spare),
+		CASE(test_deadline),
+		CASE(test_own_timeout),
+		CASE(test_cancel_at_once),
+		CASE(test_cancel_twice),
+		CASE(test_cancel_later),
+		CASE(test_deaf),
+		CASE(test_free_under_way),
+		CASE(test_free_when_changed),
+		CASE(test_field),
+		CASE(test_field_waits),
+		CASE(test_field_of_stage),
+		CASE(test_held_cancelled),
+		CASE(test_after),
+		CASE(test_after_failed),
+		CASE(test_leave),
+		CASE(test_leave_field),
+		CASE(test_set_aside),
+		CASE(test_give),
+		CASE(test_feed),
+		CASE(test_feed_late),
+		CASE(test_feed_deadline),
+		CASE(test_option_mistakes),
+		CASE(test_options),
+		CASE(test_tables),
+		CASE(test_own),
+		CASE(test_status),
+		CASE(test_idle_size),
+	};
+
+	return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
+}
