@@ -204,7 +204,8 @@ bool cli_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct er
 	static const struct {
 		const char *unit;
 		uint64_t ms;
-	} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}};
+	} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000},
+		{"d", 24 * 3600 * 1000}};
 	size_t digits = strspn(text, "0123456789");
 	uint64_t value;
 
@@ -222,24 +223,38 @@ bool cli_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct er
 
 /* --- the configuration's control socket --- */
 
-int cli_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin)
+static int read_admin(const struct invocation *invocation, struct arena *arena,
+	struct admin_config *admin, const char **state)
 {
 	struct bundle *bundle;
 	struct err err = {{0}};
-	const char *state;
 	bool ok;
 
 	if (!bundle_load(&bundle, invocation->config_path, &err)) {
 		fprintf(stderr, "postern: %s\n", err.text);
 		return CLI_CONFIGURATION;
 	}
-	ok = config_admin_only(bundle, arena, admin, &state, &err);
+	ok = config_admin_only(bundle, arena, admin, state, &err);
 	bundle_free(&bundle);
 	if (!ok) {
 		fprintf(stderr, "postern: %s\n", err.text);
 		return CLI_CONFIGURATION;
 	}
 	return CLI_OK;
+}
+
+int cli_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin)
+{
+	const char *state;
+
+	return read_admin(invocation, arena, admin, &state);
+}
+
+int cli_state(const struct invocation *invocation, struct arena *arena, const char **state)
+{
+	struct admin_config admin;
+
+	return read_admin(invocation, arena, &admin, state);
 }
 
 /* --- all of it --- */

@@ -59,7 +59,7 @@ int cli_main(int argc, char **argv, const struct title *title);
 /* The value of an option that the command declares; NULL: not given. */
 const char *cli_option(const struct invocation *invocation, const char *name);
 
-/* "30s", "5m", "2h", "500ms", "10" (seconds). */
+/* "30s", "5m", "2h", "7d", "500ms", "10" (seconds). */
 bool cli_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct err *err) MUST_CHECK;
 
 /* Says how it should have been, on stderr; CLI_USAGE. */
@@ -69,12 +69,16 @@ int cli_usage(const struct invocation *invocation, const char *format, ...) PRIN
  * not. */
 int cli_admin(const struct invocation *invocation, struct arena *arena, struct admin_config *admin);
 
+/* The same for the state folder; it lies in the arena. */
+int cli_state(const struct invocation *invocation, struct arena *arena, const char **state);
+
 /* What the table names. */
 int cli_run(const struct invocation *invocation);
 int cli_worker(const struct invocation *invocation);
 int cli_keeper(const struct invocation *invocation);
 int cli_check(const struct invocation *invocation);
 int cli_config(const struct invocation *invocation);
+int cli_quarantine(const struct invocation *invocation);
 int cli_status(const struct invocation *invocation);
 int cli_reload(const struct invocation *invocation);
 int cli_drain(const struct invocation *invocation);

@@ -65,7 +65,21 @@ const struct cli_command cli_commands[] = {
 		"lists that rules look things up in"),
 	LATER("greylist", "ls | allow KEY | clear KEY", "greylisting"),
 	LATER("reputation", "show ITEM | reset ITEM", "what is known of a client or sender"),
-	LATER("quarantine", "ls | show ID | release ID | delete ID", "messages held back"),
+	{"quarantine", "ls | show ID | release ID... | delete ID...", "messages held back",
+		"ls lists them, the newest last. show prints what is known of one, and the "
+		"message. release\n"
+		"hands messages to the backend, which sees the client that brought them, and "
+		"deletes each once\n"
+		"the backend has taken it; otherwise it stays. delete deletes. All work on the "
+		"quarantine's\n"
+		"folder, without the daemon; only release needs a configuration without mistakes.",
+		1, CLI_WORDS_MAX - 1,
+		{{"--json", NULL, "ls, show: JSON, for programs"},
+			{"--raw", NULL, "show: the message alone, byte for byte"},
+			{"--to", "ADDRESS", "release: to this recipient instead"},
+			{"--keep", NULL, "release: leave it in the quarantine"},
+			{"--older", "TIME", "delete: all that lie there longer (7d)"}},
+		cli_quarantine},
 	{"help", "[COMMAND]", "this list, or a command's own help", NULL, 0, 1, {{0}}, cli_help},
 	{"worker", "", NULL, NULL, 0, 0, {{0}}, cli_worker},
 	{"keeper", "", NULL, NULL, 0, 0, {{0}}, cli_keeper},

@@ -6,8 +6,10 @@ uint64_t message_size(const struct message *message)
 {
 	uint64_t size_bytes = message->prefix.len + spool_size(&message->spool);
 
-	for (size_t i = 0; i < message->n_cuts; i++)
-		size_bytes -= message->cuts[i].len;
+	for (size_t i = 0; i < message->n_changes; i++) {
+		size_bytes -= message->changes[i].len;
+		size_bytes += message->changes[i].with.len;
+	}
 	return size_bytes;
 }
 
@@ -16,22 +18,31 @@ static struct message_piece piece_of_memory(struct span memory)
 	return (struct message_piece){.memory = memory, .fd = -1, .len = memory.len};
 }
 
-/* The next stretch of the spool's memory between two cuts; false when there is none left. */
+/* The next stretch of the spool's memory, or of what goes in the place of a range of it; false when
+ * there is none left. */
 static bool next_of_memory(
 	const struct message *message, struct message_cursor *cursor, struct message_piece *out)
 {
 	struct span memory = spool_memory(&message->spool);
-	size_t start = (size_t)cursor->offset, end;
+	size_t start = (size_t)cursor->offset, end = memory.len;
 
-	while (cursor->cut < message->n_cuts && message->cuts[cursor->cut].start <= start) {
-		const struct message_cut *cut = &message->cuts[cursor->cut++];
+	while (cursor->change < message->n_changes) {
+		const struct message_change *change = &message->changes[cursor->change];
 
-		if (cut->start + cut->len > start)
-			start = cut->start + cut->len;
+		if (start < change->start) {
+			end = change->start;
+			break;
+		}
+		start = change->start + change->len;
+		cursor->offset = start;
+		cursor->change++;
+		if (change->with.len) {
+			*out = piece_of_memory(change->with);
+			return true;
+		}
 	}
 	if (start >= memory.len)
 		return false;
-	end = cursor->cut < message->n_cuts ? message->cuts[cursor->cut].start : memory.len;
 	cursor->offset = end;
 	*out = piece_of_memory(span_make(memory.at + start, end - start));
 	return true;
@@ -57,6 +68,7 @@ bool message_next(
 		if (message->spool.fd >= 0 && message->spool.file_len) {
 			*out = (struct message_piece){.memory = SPAN_NONE,
 				.fd = message->spool.fd,
+				.offset = message->spool.file_start,
 				.len = message->spool.file_len};
 			return true;
 		}

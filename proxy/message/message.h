@@ -1,6 +1,6 @@
 /*
  * message: what is handed to a backend: the fields that we put before it, then the spooled content
- * byte for byte but for fields cut out of its header section.
+ * byte for byte but for changes in its header section.
  */
 #ifndef PROXY_MESSAGE_MESSAGE_H
 #define PROXY_MESSAGE_MESSAGE_H
@@ -11,20 +11,29 @@
 #include "lib/base/buffer.h"
 #include "proxy/message/spool.h"
 
-/* A range of the header section (so of the spool's memory) that does not go on; ordered, not
- * overlapping. */
-struct message_cut {
+/* A range of the header section (so of the spool's memory) with what goes on in its place: with
+ * nothing there it is a cut, with len 0 an insertion. Ordered by start, not overlapping. */
+struct message_change {
 	size_t start, len;
+	struct span with; /* borrowed from the transaction's arena */
 };
 
 struct message {
-	struct buffer prefix;     /* owned: whole header fields, CRLF line ends */
-	struct spool spool;       /* owned */
-	struct message_cut *cuts; /* borrowed from the transaction's arena */
-	size_t n_cuts;
-	bool leading_dot; /* some line of prefix or content begins with a dot */
-	bool eight_bit;   /* some byte of the content is above 127 */
+	struct buffer prefix;           /* owned: whole header fields, CRLF line ends */
+	struct spool spool;             /* owned */
+	struct message_change *changes; /* borrowed from the transaction's arena */
+	size_t n_changes;
+	bool leading_dot; /* some line of prefix, content or changes begins with a dot */
+	bool eight_bit;   /* some byte of content or changes is above 127 */
 };
+
+/* Whether content begins with a blank. Its first line would then continue our last field, so an
+ * empty line is inserted at its front (a change at 0 that cuts nothing), and none of it is header.
+ */
+static inline bool message_begins_folded(struct span content)
+{
+	return content.len && (content.at[0] == ' ' || content.at[0] == '\t');
+}
 
 uint64_t message_size(const struct message *message); /* bytes that go on */
 
@@ -38,7 +47,7 @@ struct message_piece {
 /* Walks the message; start with a zeroed cursor. */
 struct message_cursor {
 	unsigned stage;
-	size_t cut;
+	size_t change;
 	uint64_t offset;
 };
 bool message_next(const struct message *message, struct message_cursor *cursor,

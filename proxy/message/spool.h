@@ -36,7 +36,8 @@ struct spool {
 	struct spools *owner; /* borrowed */
 	char *memory;         /* owned */
 	size_t memory_len, memory_capacity;
-	int fd; /* owned; -1 while all is in memory */
+	int fd;              /* owned; -1 while all is in memory */
+	uint64_t file_start; /* 0 but for a message that is read back from a file of another kind */
 	uint64_t file_len;
 	uint64_t file_reserved; /* of the budget */
 };

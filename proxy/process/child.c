@@ -27,12 +27,12 @@ struct child {
 	const struct title *title; /* borrowed */
 	struct loop loop;
 	struct log log;
-	struct ipc *supervisor; /* owned; NULL: it is gone */
-	struct ipc *keeper;     /* owned; NULL: not linked */
-	struct config *config;  /* owned */
-	struct shared *shared;  /* owned */
-	struct worker *worker;  /* owned */
-	int log_fd, spool_fd;   /* owned */
+	struct ipc *supervisor;              /* owned; NULL: it is gone */
+	struct ipc *keeper;                  /* owned; NULL: not linked */
+	struct config *config;               /* owned */
+	struct shared *shared;               /* owned */
+	struct worker *worker;               /* owned */
+	int log_fd, spool_fd, quarantine_fd; /* owned */
 	uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE];
 	uv_signal_t term;
 	struct timer orphaned;
@@ -127,6 +127,7 @@ static bool open_worker(struct child *child, const struct start_frame *start, st
 		.shared = child->shared,
 		.row = start->row,
 		.spool_dir = child->spool_fd,
+		.quarantine_dir = child->quarantine_fd,
 		.ticket_keys = child->ticket_keys,
 		.on_drained = on_drained,
 		.context = child};
@@ -150,6 +151,7 @@ static bool begin(struct child *child, const struct ipc_frame *frame, struct err
 	}
 	child->log_fd = frame->fds[START_FD_LOG];
 	child->spool_fd = frame->fds[START_FD_SPOOL];
+	child->quarantine_fd = frame->fds[START_FD_QUARANTINE];
 	child->shared = shared_map(frame->fds[START_FD_SHARED], err);
 	close(frame->fds[START_FD_SHARED]);
 	if (!child->shared || !privileges_drop(&start.privileges, err))
@@ -294,6 +296,8 @@ static void close_all(struct child *child)
 		close(child->log_fd);
 	if (child->spool_fd >= 0)
 		close(child->spool_fd);
+	if (child->quarantine_fd >= 0)
+		close(child->quarantine_fd);
 }
 
 int child_run(const struct title *title)
@@ -302,6 +306,7 @@ int child_run(const struct title *title)
 		.title = title,
 		.log_fd = -1,
 		.spool_fd = -1,
+		.quarantine_fd = -1,
 		.orphaned = {.fire = on_orphaned}};
 	int type;
 	socklen_t size = sizeof(type);

@@ -35,18 +35,13 @@ static bool make_folders(const char *path, mode_t mode, struct err *err)
 	return ok;
 }
 
-/* Opens a folder, made if it is missing. One that belongs to root, as it does when systemd, a
- * package or we made it, is handed over to the children's account: by descriptor, for the path may
- * lie in a folder that is theirs. */
-static int open_folder(
-	const char *path, mode_t mode, const struct privileges *privileges, struct err *err)
+/* A folder that belongs to root, as it does when systemd, a package or we made it, is handed over
+ * to the children's account: by descriptor, for the path may lie in a folder that is theirs. Takes
+ * the descriptor; it, or -1 and err. */
+static int hand_over(int fd, const char *path, const struct privileges *privileges, struct err *err)
 {
 	struct stat info;
-	int fd = -1;
 
-	if (!make_folders(path, mode, err))
-		return -1;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		err_errno(err, "can't open the folder %s", path);
 		return -1;
@@ -58,6 +53,28 @@ static int open_folder(
 		return -1;
 	}
 	return fd;
+}
+
+/* Opens a folder, made if it is missing. */
+static int open_folder(
+	const char *path, mode_t mode, const struct privileges *privileges, struct err *err)
+{
+	if (!make_folders(path, mode, err))
+		return -1;
+	return hand_over(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path, privileges, err);
+}
+
+/* The same in a folder that is open, and may be the account's: so no link there leads us to
+ * something of root's. */
+static int open_below(
+	int parent, const char *name, const struct privileges *privileges, struct err *err)
+{
+	if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST) {
+		err_errno(err, "can't create the folder %s in the state folder", name);
+		return -1;
+	}
+	return hand_over(openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW),
+		name, privileges, err);
 }
 
 /* An instance that has just ended needs a moment to let go. */
@@ -76,22 +93,35 @@ static bool lock(int fd)
 	return false;
 }
 
+/* Workers open what is in the quarantine themselves. */
+static bool make_below(
+	int parent, const char *name, const struct privileges *privileges, struct err *err)
+{
+	int fd = open_below(parent, name, privileges, err);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static bool open_state(struct folders *folders, const char *state,
 	const struct privileges *privileges, struct err *err)
 {
-	size_t size = strlen(state) + sizeof("/spool");
-	char *spool = memory_new(size);
-	bool ok = (folders->state = open_folder(state, 0700, privileges, err)) >= 0;
-
-	if (ok && !lock(folders->state))
-		ok = errno == EWOULDBLOCK
-			     ? err_set(err, "another postern is running with the state folder %s",
-				       state)
-			     : err_errno(err, "can't lock the state folder %s", state);
-	snprintf(spool, size, "%s/spool", state);
-	ok = ok && (folders->spool = open_folder(spool, 0700, privileges, err)) >= 0;
-	free(spool);
-	return ok;
+	folders->state = open_folder(state, 0700, privileges, err);
+	if (folders->state < 0)
+		return false;
+	if (!lock(folders->state))
+		return errno == EWOULDBLOCK
+			       ? err_set(err, "another postern is running with the state folder %s",
+					 state)
+			       : err_errno(err, "can't lock the state folder %s", state);
+	folders->spool = open_below(folders->state, "spool", privileges, err);
+	if (folders->spool < 0)
+		return false;
+	folders->quarantine = open_below(folders->state, "quarantine", privileges, err);
+	return folders->quarantine >= 0 &&
+	       make_below(folders->quarantine, "tmp", privileges, err) &&
+	       make_below(folders->quarantine, "new", privileges, err);
 }
 
 /* --- the control socket --- */
@@ -183,7 +213,7 @@ static bool open_control(struct folders *folders, const char *path,
 bool folders_open(struct folders *folders, const struct config *config,
 	const struct privileges *privileges, struct err *err)
 {
-	*folders = (struct folders){.state = -1, .spool = -1, .control = -1};
+	*folders = (struct folders){.state = -1, .spool = -1, .quarantine = -1, .control = -1};
 	if (open_state(folders, config->state, privileges, err) &&
 		open_control(folders, config->admin.socket, privileges, err))
 		return true;
@@ -210,6 +240,7 @@ void folders_close(struct folders *folders)
 	folders->control_path = NULL;
 	close_fd(&folders->control);
 	close_fd(&folders->spool);
+	close_fd(&folders->quarantine);
 	close_fd(&folders->state);
 }
 

@@ -1,7 +1,7 @@
 /*
  * folders: what the supervisor opens on disk before it starts anyone: the state folder (locked, so
- * that two instances never share one), the folder for spooled messages, the control socket, the log
- * file. The children get descriptors and open nothing themselves.
+ * that two instances never share one), the folders for spooled and for quarantined messages, the
+ * control socket, the log file. The children get descriptors and open nothing themselves.
  */
 #ifndef PROXY_PROCESS_FOLDERS_H
 #define PROXY_PROCESS_FOLDERS_H
@@ -17,6 +17,7 @@
 struct folders {
 	int state;            /* owned; holds the lock */
 	int spool;            /* owned */
+	int quarantine;       /* owned; tmp/ and new/ are in it */
 	int control;          /* owned: the listening control socket */
 	char *control_path;   /* owned */
 	dev_t control_device; /* the socket that we made, so that we never remove another's */

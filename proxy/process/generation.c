@@ -33,6 +33,7 @@ static bool send_start(struct slot *slot)
 		[START_FD_LOG] = setup->log_fd,
 		[START_FD_SHARED] = setup->shared_fd,
 		[START_FD_SPOOL] = setup->spool_fd,
+		[START_FD_QUARANTINE] = setup->quarantine_fd,
 	};
 	struct buffer payload = BUFFER_INIT(IPC_FRAME_MAX);
 	bool ok;

@@ -39,7 +39,7 @@ struct generation_setup {
 	struct log *log;
 	struct shared *shared;
 	const struct privileges *privileges;
-	int log_fd, shared_fd, spool_fd;
+	int log_fd, shared_fd, spool_fd, quarantine_fd;
 	const uint8_t *ticket_keys; /* TLS_TICKET_KEYS_SIZE */
 	const struct generation_handler *handler;
 	void *context;

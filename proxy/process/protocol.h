@@ -52,12 +52,13 @@ enum frame_type {
 };
 
 enum start_fd {
-	START_FD_LOG,                       /* lines go in here */
-	START_FD_SHARED,                    /* struct shared */
-	START_FD_SPOOL,                     /* worker: the folder for large messages */
-	START_FD_LOG_READ = START_FD_SPOOL, /* keeper: lines come out here */
-	START_FD_CONTROL,                   /* keeper: the listening control socket */
-	START_FDS_WORKER = START_FD_SPOOL + 1,
+	START_FD_LOG,                           /* lines go in here */
+	START_FD_SHARED,                        /* struct shared */
+	START_FD_SPOOL,                         /* worker: the folder for large messages */
+	START_FD_QUARANTINE,                    /* worker: the folder of messages held back */
+	START_FD_LOG_READ = START_FD_SPOOL,     /* keeper: lines come out here */
+	START_FD_CONTROL = START_FD_QUARANTINE, /* keeper: the listening control socket */
+	START_FDS_WORKER = START_FD_QUARANTINE + 1,
 	START_FDS_KEEPER = START_FD_CONTROL + 1
 };
 

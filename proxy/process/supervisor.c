@@ -285,6 +285,7 @@ static void start_all(struct supervisor *s, struct loaded *loaded)
 		.log_fd = s->log_pipe[1],
 		.shared_fd = s->shared_fd,
 		.spool_fd = s->folders.spool,
+		.quarantine_fd = s->folders.quarantine,
 		.ticket_keys = s->ticket_keys,
 		.handler = &generation_handler,
 		.context = s};

@@ -61,7 +61,6 @@ void received_add(struct transaction *t)
 	const struct config *config = s->worker->config;
 	struct stream_tls_info tls = stream_tls_info(&s->stream);
 	struct buffer *out = &t->message.prefix;
-	struct span content;
 	char date[HEADER_DATE_SIZE];
 
 	add_from(out, &s->client);
@@ -75,8 +74,4 @@ void received_add(struct transaction *t)
 			out, "\r\n\tfor <%.*s>", SPAN_ARGS(t->envelope.recipients->to.mailbox)));
 	header_date(clock_wall_ms(&s->worker->loop->clock), date);
 	ENSURE(buffer_print(out, ";\r\n\t%s\r\n", date));
-	/* A first line that begins with a blank would continue our field. */
-	content = spool_memory(&t->message.spool);
-	if (content.len && (content.at[0] == ' ' || content.at[0] == '\t'))
-		ENSURE(buffer_add_text(out, "\r\n"));
 }

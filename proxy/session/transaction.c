@@ -104,32 +104,42 @@ static bool look_at_field(struct transaction *t, const struct header_field *fiel
 	return false;
 }
 
+/* Adds a change behind those that are there; *room: how many fit. */
+static void add_change(struct transaction *t, size_t *room, struct message_change change)
+{
+	struct message *message = &t->message;
+
+	if (message->n_changes == *room) {
+		struct message_change *more;
+
+		*room = *room ? *room * 2 : 4;
+		more = arena_alloc(t->arena, *room * sizeof(*more));
+		if (message->n_changes)
+			memcpy(more, message->changes, message->n_changes * sizeof(*more));
+		message->changes = more;
+	}
+	message->changes[message->n_changes++] = change;
+}
+
 /* The header section, whole and in memory, once. */
 static void look_at_headers(struct transaction *t, struct span section)
 {
 	const struct limits_config *limits = &t->session->worker->config->limits;
 	const char *begin = section.at;
 	struct header_field field;
-	struct message_cut *cuts = NULL;
 	size_t room = 0;
 
 	t->header_size = section.len;
+	/* A first line that begins with a blank would continue our field. */
+	if (message_begins_folded(section))
+		add_change(t, &room, (struct message_change){.with = SPAN("\r\n")});
 	while (header_next(&section, &field)) {
-		if (!look_at_field(t, &field))
-			continue;
-		if (!cuts || t->message.n_cuts == room) {
-			struct message_cut *more;
+		struct message_change cut = {
+			(size_t)(field.raw.at - begin), field.raw.len, SPAN_NONE};
 
-			room = room ? room * 2 : 4;
-			more = arena_alloc(t->arena, room * sizeof(*more));
-			if (cuts)
-				memcpy(more, cuts, t->message.n_cuts * sizeof(*more));
-			cuts = more;
-		}
-		cuts[t->message.n_cuts++] =
-			(struct message_cut){(size_t)(field.raw.at - begin), field.raw.len};
+		if (look_at_field(t, &field))
+			add_change(t, &room, cut);
 	}
-	t->message.cuts = cuts;
 	if (t->received > limits->received || t->received_by_us >= OWN_PASSES_MAX)
 		set_fault(t, FAULT_LOOP);
 }

@@ -10,6 +10,7 @@
 #include "proxy/backend/backend.h"
 #include "proxy/session/listener.h"
 #include "proxy/session/session.h"
+#include "proxy/message/quarantine.h"
 #include "proxy/message/spool.h"
 
 enum {
@@ -95,6 +96,11 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 		sizeof(worker->id_state));
 	worker->spools = spools_new(setup->shared, worker->row, setup->spool_dir,
 		config->limits.spool, config->limits.headers, files_max(config));
+	worker->quarantine = quarantine_open(&(struct quarantine_setup){.loop = setup->loop,
+		.log = setup->log,
+		.dir = setup->quarantine_dir,
+		.keep_ms = config->quarantine_keep,
+		.size_max = config->quarantine_size});
 	worker->backends = backends_open(setup->loop, config, setup->log, worker->row, err);
 	if (!worker->backends || !open_tls(worker, err)) {
 		worker_close(&worker);
@@ -183,6 +189,7 @@ void worker_close(struct worker **worker)
 	backends_close(&w->backends);
 	while (w->n_sessions)
 		loop_turn(w->loop, true);
+	quarantine_close(&w->quarantine);
 	loop_undefer(w->loop, &w->drained);
 	timer_clear(&w->loop->timers, &w->term);
 	tls_context_free(&w->tls);

@@ -17,6 +17,7 @@
 
 struct backends;
 struct listener;
+struct quarantine;
 struct session;
 struct spools;
 
@@ -37,8 +38,9 @@ struct worker_setup {
 	const struct config *config;
 	struct log *log;
 	struct shared *shared;
-	int row;       /* ours in shared */
-	int spool_dir; /* descriptor of the folder for large messages; -1: none, memory only */
+	int row;            /* ours in shared */
+	int spool_dir;      /* descriptor of the folder for large messages; -1: none, memory only */
+	int quarantine_dir; /* of the folder for messages held back; -1: none, holding fails */
 	const uint8_t *ticket_keys;        /* TLS_TICKET_KEYS_SIZE */
 	void (*on_drained)(void *context); /* once, after worker_drain, when the last session is
 					      gone; from the loop */
@@ -53,11 +55,12 @@ struct worker {
 	struct log *log;
 	struct shared *shared;
 	struct shared_row *row;
-	struct tls_context *tls;    /* owned; NULL: no certificates */
-	struct backends *backends;  /* owned */
-	struct spools *spools;      /* owned */
-	struct listener *listeners; /* owned list */
-	struct session *sessions;   /* list of the open ones, newest first */
+	struct tls_context *tls;       /* owned; NULL: no certificates */
+	struct backends *backends;     /* owned */
+	struct spools *spools;         /* owned */
+	struct quarantine *quarantine; /* owned */
+	struct listener *listeners;    /* owned list */
+	struct session *sessions;      /* list of the open ones, newest first */
 	unsigned n_sessions;
 	unsigned sessions_max; /* kept below the descriptor limit */
 	enum worker_drain drain;

@@ -669,7 +669,8 @@ static void start(struct run *r, uint8_t setup)
 		.log = &log_nowhere,
 		.shared = shared,
 		.row = 0,
-		.spool_dir = -1};
+		.spool_dir = -1,
+		.quarantine_dir = -1};
 	struct err err;
 	int pair[2];
 

@@ -105,6 +105,7 @@ void house_open(struct house *house, struct span text)
 		.shared = house->shared,
 		.row = shared_row_take(house->shared),
 		.spool_dir = house->spool_dir,
+		.quarantine_dir = -1,
 		.ticket_keys = ticket_keys,
 		.on_drained = on_drained,
 		.context = house};

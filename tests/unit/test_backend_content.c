@@ -83,11 +83,11 @@ static void test_many_dots(void **state)
 
 static void test_cuts(void **state)
 {
-	struct message_cut cuts[] = {{0, 5}, {9, 4}};
+	struct message_change cuts[] = {{.start = 0, .len = 5}, {.start = 9, .len = 4}};
 
 	play_content(play, "A: 1\nB: 2C: 3D: 4\r\n\r\nbody\r\n");
-	play->message.cuts = cuts;
-	play->message.n_cuts = 2;
+	play->message.changes = cuts;
+	play->message.n_changes = 2;
 	play_open(play);
 	play_deliver(play);
 	assert_string_equal(buffer_string(&server->content), "B: 2D: 4\r\n\r\nbody\r\n");

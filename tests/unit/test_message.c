@@ -61,40 +61,77 @@ static void test_empty(void **state)
 	(void)state;
 }
 
+/* A range that does not go on. */
+#define CUT(start_, len_)                                                                          \
+	{                                                                                          \
+		.start = (start_), .len = (len_)                                                   \
+	}
+
 static void test_cuts(void **state)
 {
 	struct message m = message_of("0123456789");
-	struct message_cut middle[] = {{2, 3}}, ends[] = {{0, 2}, {8, 2}},
-			   touching[] = {{1, 2}, {3, 2}};
-	struct message_cut all[] = {{0, 10}}, none[] = {{4, 0}};
+	struct message_change middle[] = {CUT(2, 3)}, ends[] = {CUT(0, 2), CUT(8, 2)},
+			      touching[] = {CUT(1, 2), CUT(3, 2)};
+	struct message_change all[] = {CUT(0, 10)}, none[] = {CUT(4, 0)};
 
-	m.cuts = middle;
-	m.n_cuts = 1;
+	m.changes = middle;
+	m.n_changes = 1;
 	assert_string_equal(walk(&m), "01|56789|");
-	m.cuts = ends;
-	m.n_cuts = 2;
+	m.changes = ends;
+	m.n_changes = 2;
 	assert_string_equal(walk(&m), "234567|");
-	m.cuts = touching;
+	m.changes = touching;
 	assert_string_equal(walk(&m), "0|56789|");
-	m.cuts = all;
-	m.n_cuts = 1;
+	m.changes = all;
+	m.n_changes = 1;
 	assert_string_equal(walk(&m), "");
-	m.cuts = none;
+	m.changes = none;
 	assert_string_equal(walk(&m), "0123|456789|");
+	(void)state;
+}
+
+static void test_replacements(void **state)
+{
+	struct message m = message_of("0123456789");
+	struct message_change front[] = {{0, 0, SPAN("A")}, {0, 0, SPAN("B")}, {0, 2, SPAN("C")}},
+			      back[] = {{8, 2, SPAN("Y")}, {10, 0, SPAN("Z")}},
+			      between[] = {{3, 1, SPAN("x")}, {4, 0, SPAN("y")}, CUT(4, 2)},
+			      all[] = {{0, 10, SPAN("new")}};
+
+	m.changes = front;
+	m.n_changes = 3;
+	assert_string_equal(walk(&m), "A|B|C|23456789|");
+	m.changes = back;
+	m.n_changes = 2;
+	assert_string_equal(walk(&m), "01234567|Y|Z|");
+	m.changes = between;
+	m.n_changes = 3;
+	assert_string_equal(walk(&m), "012|x|y|6789|");
+	m.changes = all;
+	m.n_changes = 1;
+	assert_string_equal(walk(&m), "new|");
+	m.spool.fd = 0;
+	m.spool.file_start = 7;
+	m.spool.file_len = 5;
+	assert_string_equal(walk(&m), "new|[7+5]");
+	m.spool = message_of("").spool;
+	m.changes = front;
+	m.n_changes = 2;
+	assert_string_equal(walk(&m), "A|B|");
 	(void)state;
 }
 
 static void test_file(void **state)
 {
 	struct message m = message_of("0123");
-	struct message_cut cut = {0, 1};
+	struct message_change cut = CUT(0, 1);
 
 	m.spool.fd = 0;
 	assert_string_equal(walk(&m), "0123|");
 	m.spool.file_len = 1000;
 	assert_string_equal(walk(&m), "0123|[0+1000]");
-	m.cuts = &cut;
-	m.n_cuts = 1;
+	m.changes = &cut;
+	m.n_changes = 1;
 	assert_string_equal(walk(&m), "123|[0+1000]");
 	assert_int_equal(message_size(&m), 1003);
 	(void)state;
@@ -106,6 +143,7 @@ int main(void)
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_cuts),
+		cmocka_unit_test(test_replacements),
 		cmocka_unit_test(test_file),
 	};
 

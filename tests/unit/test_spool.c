@@ -247,32 +247,38 @@ static void collect(const struct message *message, struct buffer *out)
 	assert_int_equal(out->len, message_size(message));
 }
 
+/* A range that does not go on. */
+#define CUT(start_, len_)                                                                          \
+	{                                                                                          \
+		.start = (start_), .len = (len_)                                                   \
+	}
+
 /* Cuts at the beginning, in the middle, side by side, at the end; all of it. */
 static void test_cuts(void **state)
 {
 	static const struct {
-		struct message_cut cuts[3];
+		struct message_change cuts[3];
 		size_t n;
 		const char *rest;
 	} cases[] = {
-		{{{0, 0}}, 0, "P: 1\r\n0123456789"},
-		{{{0, 3}}, 1, "P: 1\r\n3456789"},
-		{{{3, 2}, {5, 2}}, 2, "P: 1\r\n012789"},
-		{{{0, 1}, {4, 1}, {9, 1}}, 3, "P: 1\r\n1235678"},
-		{{{8, 2}}, 1, "P: 1\r\n01234567"},
-		{{{0, 10}}, 1, "P: 1\r\n"},
+		{{CUT(0, 0)}, 0, "P: 1\r\n0123456789"},
+		{{CUT(0, 3)}, 1, "P: 1\r\n3456789"},
+		{{CUT(3, 2), CUT(5, 2)}, 2, "P: 1\r\n012789"},
+		{{CUT(0, 1), CUT(4, 1), CUT(9, 1)}, 3, "P: 1\r\n1235678"},
+		{{CUT(8, 2)}, 1, "P: 1\r\n01234567"},
+		{{CUT(0, 10)}, 1, "P: 1\r\n"},
 	};
 	struct fixture *f = open_fixture(100 * MB, 1024, true);
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		struct message message = {.prefix = BUFFER_INIT(100), .n_cuts = cases[i].n};
-		struct message_cut cuts[3];
+		struct message message = {.prefix = BUFFER_INIT(100), .n_changes = cases[i].n};
+		struct message_change cuts[3];
 		struct buffer out = BUFFER_INIT(MB);
 		char *room;
 
 		memcpy(cuts, cases[i].cuts, sizeof(cuts));
-		message.cuts = cuts;
+		message.changes = cuts;
 		spool_init(&message.spool, f->spools);
 		room = spool_reserve(&message.spool, 10);
 		memcpy(room, "0123456789", 10);
