@@ -13,7 +13,14 @@
 #include "policy/facts.h"
 
 struct call;
+struct charsets;
 struct dns;
+struct filters;
+
+enum call_status {
+	CALL_DONE,
+	CALL_WAIT /* call_done follows */
+};
 
 enum filter_option_kind {
 	FILTER_BOOL,     /* yes, no */
@@ -40,11 +47,16 @@ struct filter_home {
 	const char *hostname;
 	void *state; /* the filter's own */
 	void *private;
+	struct filters *filters; /* private */
 };
 
 /* The value of an option, by its index in the table. Text and path: NULL when not set. */
 uint64_t filter_number(const struct filter_home *home, unsigned option);
 const char *filter_text(const struct filter_home *home, unsigned option);
+
+/* For decoding headers and text (lib/mail/mime_decode.h): one for all filters of a worker, made
+ * when the first asks, which must be in its open (later a sandbox may forbid it). Borrowed. */
+struct charsets *filter_charsets(struct filter_home *home);
 
 /* The session as far as it has come; what is not there yet is empty. All borrowed: what a waiting
  * call needs later it copies (call_copy). */
@@ -53,6 +65,7 @@ struct filter_view {
 	const char *listener;    /* as in postern.conf */
 	struct span client_name; /* told by XCLIENT; empty: not */
 	bool talked;             /* something came before the greeting */
+	bool greeted;            /* it went out: `talked` is final */
 	struct span helo;
 	bool esmtp;
 	const char *tls_version; /* "TLSv1.3"; NULL: no TLS */

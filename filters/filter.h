@@ -14,7 +14,6 @@
 #include "filters/call.h"
 
 enum { FILTER_VERSION = 1 };
-enum call_status { CALL_DONE, CALL_WAIT };
 
 struct filter {
 	unsigned version; /* FILTER_VERSION */
@@ -23,7 +22,8 @@ struct filter {
 	const struct filter_option
 		*options;         /* of `filter NAME { }`, ends with a NULL name; or NULL */
 	const char *const *after; /* facts of others to be known first; or NULL */
-	bool (*open)(struct filter_home *home, struct err *err); /* once in a worker; or NULL */
+	bool (*open)(struct filter_home *home, struct err *err); /* in a worker whose rules read
+								    it; or NULL */
 	void (*close)(struct filter_home *home);                 /* or NULL */
 	enum call_status (*run)(struct call *call);
 	void (*feed)(struct call *call, struct span content); /* the message as it comes, headers

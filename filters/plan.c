@@ -7,6 +7,7 @@
 
 #include "lib/base/fail.h"
 #include "filters/set.h"
+#include "lib/mail/mime_decode.h"
 
 static const struct filter_entry *entry_of(const struct filters *filters, size_t source)
 {
@@ -79,6 +80,7 @@ static void add_slot(struct filters *filters, const struct filter_slot *slot, un
 	struct plan_group *group;
 	unsigned *grown;
 
+	filters->used[slot->source] = true;
 	if (slot->field) {
 		field = (size_t)(slot->field - filters->setup.slots);
 		ENSURE(field < filters->setup.n_slots);
@@ -187,14 +189,22 @@ static void make_plan(struct filters *filters)
 
 /* --- filters at work --- */
 
+struct charsets *filter_charsets(struct filter_home *home)
+{
+	if (!home->filters->charsets)
+		home->filters->charsets = charsets_new();
+	return home->filters->charsets;
+}
+
 static void close_homes(struct filters *filters, size_t n)
 {
 	while (n--) {
 		const struct filter *filter = entry_of(filters, n)->filter;
 
-		if (filter && filter->close)
+		if (filter && filters->used[n] && filter->close)
 			filter->close(&filters->homes[n]);
 	}
+	charsets_free(&filters->charsets);
 }
 
 static bool open_homes(struct filters *filters, struct err *err)
@@ -208,8 +218,11 @@ static bool open_homes(struct filters *filters, struct err *err)
 			.dns = setup->dns,
 			.log = setup->log,
 			.hostname = setup->hostname,
-			.private = &setup->set->entries[i]};
-		if (filter && filter->open && !filter->open(&filters->homes[i], err)) {
+			.private = &setup->set->entries[i],
+			.filters = filters};
+		if (!filter || !filters->used[i] || !filter->open)
+			continue;
+		if (!filter->open(&filters->homes[i], err)) {
 			close_homes(filters, i);
 			return false;
 		}
@@ -227,11 +240,12 @@ struct filters *filters_open(const struct filters_setup *setup, struct err *err)
 	filters->last_spare = &filters->spare;
 	filters->homes = arena_alloc(arena, setup->set->n * sizeof(*filters->homes));
 	filters->counts = arena_alloc(arena, setup->set->n * sizeof(*filters->counts));
+	filters->used = arena_alloc(arena, setup->set->n);
+	make_plan(filters);
 	if (!open_homes(filters, err)) {
 		arena_free(&arena);
 		return NULL;
 	}
-	make_plan(filters);
 	return filters;
 }
 

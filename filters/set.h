@@ -89,7 +89,9 @@ struct filters {
 	struct arena *arena; /* owned; holds this struct too */
 	struct filter_home *homes;
 	struct filter_count *counts;
-	struct plan_slot *slots; /* those of the setup, then what `after` adds */
+	bool *used;                /* of each filter: some slot is its; only those are opened */
+	struct charsets *charsets; /* owned; NULL until one asks */
+	struct plan_slot *slots;   /* those of the setup, then what `after` adds */
 	size_t n_slots;
 	unsigned n_at[STAGE_COUNT];
 	struct plan_group *groups;
