@@ -120,7 +120,12 @@ struct fact_registry {
 
 /* The fact that a word names (of a family: "milter.clamav" finds "milter."); *source: its index in
  * the registry, may be NULL. NULL: there is none. */
-const struct fact *fact_find(const struct fact_registry *registry, struct span name, size_t *source);
+const struct fact *fact_find(
+	const struct fact_registry *registry, struct span name, size_t *source);
+
+/* The two that follow from the rules themselves and so are in no registry: score (a number) and
+ * tags (texts). Ends with a NULL name. */
+extern const struct fact verdict_facts[];
 
 /* The nearest name to one that is none; NULL: none is near. */
 const char *fact_nearest(const struct fact_registry *registry, struct span name);
@@ -128,14 +133,25 @@ const char *fact_nearest(const struct fact_registry *registry, struct span name)
 /* The index of the choice that a word names, by any of its spellings, without case; -1: none. */
 int fact_choice_find(const struct fact *fact, struct span word);
 
+/* A fact's choices for people: "none, pass, fail". "" if it is no choice. In the arena. */
+const char *fact_choices(const struct fact *fact, struct arena *arena);
+
+/* What a value of the fact looks like: "a size, such as 25MB". In the arena or static. */
+const char *fact_expects(const struct fact *fact, struct arena *arena);
+
 /* Values as text, for people and for {field} in texts: several are joined by ", ". false: out is
  * full. */
 bool fact_value_write(
 	const struct fact *fact, const struct fact_value *value, struct buffer *out) MUST_CHECK;
 
+/* One value from text, which is copied to the arena as written. false: why says what it should have
+ * been. */
+struct err;
+bool fact_datum_read(const struct fact *fact, struct span text, struct arena *arena,
+	union fact_datum *out, struct err *why) MUST_CHECK;
+
 /* A value from a person's text (`--fact spf=fail`); several are separated by commas, "none" is
  * none. Texts are copied to the arena. false: why says what it should have been. */
-struct err;
 bool fact_value_read(const struct fact *fact, struct span text, struct arena *arena,
 	struct fact_value *out, struct err *why) MUST_CHECK;
 

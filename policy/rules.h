@@ -159,6 +159,7 @@ struct action {
 	uint16_t code;        /* REJECT, DEFER: always set, the default where none was written */
 	char enhanced[12];    /* likewise */
 	bool code_given;      /* as written */
+	bool enhanced_given;  /* likewise */
 	struct text *text;    /* reply, "why", a tag, a header's value, a prefix; NULL: none */
 	const char *name;     /* HEADER_*: the field; ROUTE: the backend */
 	int64_t score;        /* SCORE, in SCORE_UNITs */
@@ -190,6 +191,7 @@ struct rule {
 	bool reads_tags;
 	bool scores;            /* some action is `score`; off and monitor rules don't count */
 	bool text_reads_score;
+	bool text_reads_tags;
 };
 
 struct rule_test_value {

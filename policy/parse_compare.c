@@ -1,0 +1,627 @@
+/*
+ * One comparison: [any|all|no] FIELD [OPERATOR VALUE]. First its form is read, whatever it means;
+ * then each operator has a function that judges the meaning and builds the test. So a slip in a
+ * name or a type costs one message, and what follows is read as if nothing were.
+ */
+#include <math.h>
+
+#include "policy/parse.h"
+
+/* What was written, before it is judged. */
+struct comparison {
+	struct token at; /* the first token */
+	enum quantifier quantifier;
+	struct token quantifier_at;
+	struct field field;
+	enum operator op;
+	struct token op_at;
+	const char *op_name;
+	struct value value; /* of operators that take one */
+};
+
+/* --- form --- */
+
+static const struct {
+	enum token_kind kind;
+	const char *word; /* TOKEN_WORD */
+	enum operator op;
+} operators[] = {
+	{TOKEN_EQUAL, "==", OP_EQUAL},
+	{TOKEN_NOT_EQUAL, "!=", OP_NOT_EQUAL},
+	{TOKEN_LESS, "<", OP_LESS},
+	{TOKEN_LESS_EQUAL, "<=", OP_LESS_EQUAL},
+	{TOKEN_GREATER, ">", OP_GREATER},
+	{TOKEN_GREATER_EQUAL, ">=", OP_GREATER_EQUAL},
+	{TOKEN_TILDE, "~", OP_MATCHES},
+	{TOKEN_WORD, "in", OP_IN},
+	{TOKEN_WORD, "under", OP_UNDER},
+	{TOKEN_WORD, "contains", OP_CONTAINS},
+};
+
+static void parse_quantifier(struct parser *p, struct comparison *c)
+{
+	c->quantifier = QUANTIFIER_ONE;
+	if (parser_at(p, "any"))
+		c->quantifier = QUANTIFIER_ANY;
+	else if (parser_at(p, "all"))
+		c->quantifier = QUANTIFIER_ALL;
+	else if (parser_at(p, "no"))
+		c->quantifier = QUANTIFIER_NO;
+	if (c->quantifier != QUANTIFIER_ONE)
+		c->quantifier_at = parser_take(p);
+}
+
+/* is [not] none */
+static bool parse_is(struct parser *p, struct comparison *c)
+{
+	bool negated;
+
+	c->op_at = parser_take(p);
+	negated = parser_accept(p, "not");
+	c->op = negated ? OP_IS_NOT_NONE : OP_IS_NONE;
+	c->op_name = negated ? "is not none" : "is none";
+	if (parser_accept(p, "none"))
+		return true;
+	return parser_missing(p,
+		token_is_value(p->token.kind)
+			? HELP(p, "write %.*s %s %.*s", SPAN_ARGS(c->field.at.text),
+				  negated ? "!=" : "==", SPAN_ARGS(p->token.text))
+			: NULL,
+		"`is` is followed by none or not none");
+}
+
+/* Whether what stands here ends a comparison: anything but a value. */
+static bool ends_comparison(const struct parser *p)
+{
+	static const char *const words[] = {"and", "or", "when", "unless", "on", "then", "rule"};
+
+	if (p->token.kind == TOKEN_RIGHT_PAREN || p->token.kind == TOKEN_END ||
+		p->token.kind == TOKEN_LEFT_BRACE || p->token.kind == TOKEN_RIGHT_BRACE ||
+		p->token.kind == TOKEN_ERROR || parser_at_item(p))
+		return true;
+	for (size_t i = 0; i < COUNT_OF(words); i++)
+		if (parser_at(p, words[i]))
+			return true;
+	return false;
+}
+
+static bool parse_missing_operator(struct parser *p, struct comparison *c)
+{
+	if (p->token.kind == TOKEN_ERROR)
+		return parser_missing(p, NULL, "an operator is expected here");
+	c->op = OP_TRUE;
+	c->op_name = "";
+	if (ends_comparison(p))
+		return true;
+	return parser_mistake(p, &p->token,
+		"operators are == != < <= > >= in under contains ~ and `is none`",
+		"an operator is missing between `%.*s` and `%.*s`", SPAN_ARGS(p->last.text),
+		SPAN_ARGS(p->token.text));
+}
+
+static bool parse_operator(struct parser *p, struct comparison *c)
+{
+	c->op_at = p->token;
+	if (parser_at(p, "is"))
+		return parse_is(p, c);
+	for (size_t i = 0; i < COUNT_OF(operators); i++) {
+		if (p->token.kind != operators[i].kind ||
+			(p->token.kind == TOKEN_WORD && !parser_at(p, operators[i].word)))
+			continue;
+		c->op = operators[i].op;
+		c->op_name = operators[i].word;
+		parser_take(p);
+		return true;
+	}
+	if (p->token.kind == TOKEN_ASSIGN) {
+		parser_mistake(p, &p->token, "write ==", "a comparison has two equal signs");
+		parser_take(p);
+		c->op = OP_EQUAL;
+		c->op_name = "==";
+		return true;
+	}
+	return parse_missing_operator(p, c);
+}
+
+static bool parse_form(struct parser *p, struct comparison *c)
+{
+	c->at = p->token;
+	parse_quantifier(p, c);
+	if (!parse_field(p, FIELD_IN_WHEN, &c->field) || !parse_operator(p, c))
+		return false;
+	if (c->op == OP_TRUE || c->op == OP_IS_NONE || c->op == OP_IS_NOT_NONE)
+		return true;
+	return parse_value(p, c->op_name, false, &c->value);
+}
+
+/* --- meaning: what fits --- */
+
+static bool is_text(enum fact_type type)
+{
+	return type == TYPE_DOMAIN || type == TYPE_MAIL || type == TYPE_TEXT;
+}
+
+static bool is_ordered(const struct fact *fact)
+{
+	return fact->type == TYPE_NUMBER || fact->type == TYPE_SIZE ||
+	       (fact->type == TYPE_CHOICE && fact->flags & FACT_ORDERED);
+}
+
+static bool op_fits(const struct fact *fact, enum operator op)
+{
+	switch (op) {
+	case OP_TRUE:
+		return fact->type == TYPE_BOOL;
+	case OP_EQUAL:
+	case OP_NOT_EQUAL:
+	case OP_IS_NONE:
+	case OP_IS_NOT_NONE:
+		return true;
+	case OP_LESS:
+	case OP_LESS_EQUAL:
+	case OP_GREATER:
+	case OP_GREATER_EQUAL:
+		return is_ordered(fact);
+	case OP_IN:
+		return fact->type != TYPE_BOOL;
+	case OP_UNDER:
+		return fact->type == TYPE_DOMAIN;
+	case OP_CONTAINS:
+	case OP_MATCHES:
+		break;
+	}
+	return is_text(fact->type);
+}
+
+static const char *ops_of(const struct fact *fact)
+{
+	if (fact->type == TYPE_BOOL)
+		return "it stands alone, or with == yes, == no";
+	if (fact->type == TYPE_DOMAIN)
+		return "operators for it are == != in under contains ~";
+	if (is_text(fact->type))
+		return "operators for it are == != in contains ~";
+	if (is_ordered(fact))
+		return "operators for it are == != < <= > >= in";
+	return "operators for it are == != in";
+}
+
+static const char *type_with_article(enum fact_type type)
+{
+	if (type == TYPE_BOOL)
+		return "either yes or no";
+	if (type == TYPE_IP)
+		return "an address";
+	if (type == TYPE_MAIL)
+		return "a mail address";
+	return type == TYPE_DOMAIN   ? "a domain"
+	       : type == TYPE_CHOICE ? "one word of a few"
+	       : type == TYPE_TEXT   ? "a text"
+	       : type == TYPE_SIZE   ? "a size"
+				     : "a number";
+}
+
+/* A comparison that would be right, for a fact that stands alone. */
+static const char *example(struct parser *p, const struct field *field)
+{
+	const char *q = field->many ? "any " : "";
+
+	if (field->is_rate)
+		return HELP(p, "%s%s > 100/1h", q, field->name);
+	switch (field->fact->type) {
+	case TYPE_CHOICE:
+		return HELP(p, "%s%s == %s", q, field->name, field->fact->choices[0].word);
+	case TYPE_NUMBER:
+		return HELP(p, "%s%s > 5", q, field->name);
+	case TYPE_SIZE:
+		return HELP(p, "%s%s > 25MB", q, field->name);
+	case TYPE_IP:
+		return HELP(p, "%s%s in 192.0.2.0/24", q, field->name);
+	case TYPE_DOMAIN:
+		return HELP(p, "%s%s under \"example.com\"", q, field->name);
+	case TYPE_MAIL:
+		return HELP(p, "%s%s == \"user@example.com\"", q, field->name);
+	case TYPE_BOOL:
+		return HELP(p, "%s%s", q, field->name);
+	case TYPE_TEXT:
+	case TYPE_COUNT:
+		break;
+	}
+	return HELP(p, "%s%s contains \"text\"", q, field->name);
+}
+
+/* The comparison without a quantifier, as written, for a help. */
+static const char *without_quantifier(struct parser *p, const struct comparison *c)
+{
+	struct span value = c->value.is_set ? SPAN("{ ... }") : c->value.at.text;
+
+	if (c->op == OP_TRUE)
+		return c->field.name;
+	if (!c->value.n)
+		return HELP(p, "%s %s", c->field.name, c->op_name);
+	return HELP(p, "%s %s %.*s", c->field.name, c->op_name, SPAN_ARGS(value));
+}
+
+static bool quantifier_fits(struct parser *p, const struct comparison *c)
+{
+	bool given = c->quantifier != QUANTIFIER_ONE;
+	bool none = c->op == OP_IS_NONE || c->op == OP_IS_NOT_NONE;
+
+	if (given && none)
+		return parser_mistake(p, &c->quantifier_at,
+			HELP(p, "write `%s`: whether there are values at all",
+				without_quantifier(p, c)),
+			"`%.*s` asks for values, `none` for no value",
+			SPAN_ARGS(c->quantifier_at.text));
+	if (given && !c->field.many)
+		return parser_mistake(p, &c->quantifier_at,
+			HELP(p, "write `%s%s`", c->quantifier == QUANTIFIER_NO ? "not " : "",
+				without_quantifier(p, c)),
+			"`%s` has one value: `%.*s` is for facts with many", c->field.name,
+			SPAN_ARGS(c->quantifier_at.text));
+	if (given || !c->field.many || none)
+		return true;
+	return parser_mistake(p, &c->at,
+		HELP(p, "write `any %s`, or all or no in place of any", without_quantifier(p, c)),
+		"`%s` has many values: which of them is meant?", c->field.name);
+}
+
+static bool operator_fits(struct parser *p, const struct comparison *c)
+{
+	const struct fact *fact = c->field.fact;
+	const char *domain =
+		fact->type == TYPE_MAIL && c->op == OP_UNDER ? field_domain(p, fact) : NULL;
+
+	if (op_fits(fact, c->op))
+		return true;
+	if (c->op == OP_TRUE)
+		return parser_mistake(p, &c->field.at,
+			HELP(p, "for example: %s", example(p, &c->field)),
+			"`%s` is %s, and not compared with anything", c->field.name,
+			type_with_article(fact->type));
+	return parser_mistake(p, &c->op_at,
+		domain ? HELP(p, "write %s under \"example.com\"", domain) : ops_of(fact),
+		"`%s` is %s: `%s` is not for it", c->field.name, type_with_article(fact->type),
+		c->op_name);
+}
+
+/* == and the like take one value, and no list. */
+static bool value_is_single(struct parser *p, const struct comparison *c)
+{
+	bool list = !c->value.is_set && c->value.at.kind == TOKEN_LIST;
+	const char *name = c->field.name;
+
+	if (!c->value.is_set && !list)
+		return true;
+	return parser_mistake(p, &c->value.at,
+		list ? HELP(p, "write %s in %.*s", name, SPAN_ARGS(c->value.at.text))
+		     : HELP(p, "write %s in { ... }", name),
+		"`%s` compares with one value, not with a %s", c->op_name, list ? "list" : "set");
+}
+
+/* --- meaning: operators --- */
+
+static void lower(struct parser *p, struct span *text)
+{
+	char *copy = arena_string(p->arena, *text);
+
+	for (size_t i = 0; i < text->len; i++)
+		copy[i] = ascii_lower(copy[i]);
+	text->at = copy;
+}
+
+static bool read_datum(
+	struct parser *p, const struct comparison *c, const struct token *at, union fact_datum *out)
+{
+	if (!value_datum(p, c->field.fact, c->field.name, at, out))
+		return false;
+	if (is_text(c->field.fact->type))
+		lower(p, &out->text);
+	return true;
+}
+
+/* Scores are counted in thousandths. */
+static bool score_fits(struct parser *p, const struct token *at, double number, int64_t *score)
+{
+	double units = number * SCORE_UNIT;
+
+	*score = llround(units);
+	if (fabs(number) > 1e9)
+		return parser_mistake(p, at, NULL, "no score is as large as this");
+	if (fabs(units - (double)*score) > 1e-6)
+		return parser_mistake(p, at, NULL, "a score has at most three decimals");
+	return true;
+}
+
+static bool judge_single(struct parser *p, const struct comparison *c, struct test *test)
+{
+	if (!value_is_single(p, c) || !read_datum(p, c, &c->value.at, &test->datum))
+		return false;
+	test->operand = OPERAND_DATUM;
+	return test->verdict != VERDICT_SCORE ||
+	       score_fits(p, &c->value.at, test->datum.number, &test->score);
+}
+
+/* A set of numbers, choices or texts, each read on its own. */
+static bool judge_data(struct parser *p, const struct comparison *c, struct test *test)
+{
+	union fact_datum *data = arena_alloc(p->arena, (c->value.n + 1) * sizeof(*data));
+	bool ok = true;
+
+	for (size_t i = 0; i < c->value.n && !p->stopped; i++)
+		ok = read_datum(p, c, &c->value.items[i], &data[i]) && ok;
+	test->operand = OPERAND_DATA;
+	test->data = data;
+	test->n = c->value.n;
+	return ok;
+}
+
+static bool judge_ranges(struct parser *p, const struct comparison *c, struct test *test)
+{
+	struct ip_range *ranges = arena_alloc(p->arena, (c->value.n + 1) * sizeof(*ranges));
+	bool ok = true;
+
+	for (size_t i = 0; i < c->value.n && !p->stopped; i++)
+		ok = value_range(p, c->field.name, &c->value.items[i], &ranges[i]) && ok;
+	test->operand = OPERAND_RANGES;
+	test->ranges = ranges;
+	test->n = c->value.n;
+	return ok;
+}
+
+/* A set that becomes a nameless list. */
+static bool judge_literal_list(
+	struct parser *p, const struct comparison *c, enum list_type type, struct test *test)
+{
+	struct rule_list *list = arena_alloc(p->arena, sizeof(*list));
+
+	list->name = NULL;
+	list->place = parser_place(p, &c->value.at);
+	list->type = type;
+	list->origin = LIST_LITERAL;
+	list->used = true;
+	list->content = value_list(p, type, &c->value);
+	test->operand = OPERAND_LIST;
+	test->list = list;
+	return list->content != NULL;
+}
+
+static bool judge_addresses(struct parser *p, const struct comparison *c, struct test *test)
+{
+	const struct token *at = &c->value.at;
+	bool only_networks = true;
+
+	if (!c->value.is_set && (at->kind == TOKEN_ADDRESS || at->kind == TOKEN_CIDR)) {
+		test->operand = OPERAND_CIDR;
+		test->cidr = at->network;
+		return true;
+	}
+	for (size_t i = 0; i < c->value.n; i++)
+		only_networks = only_networks && (c->value.items[i].kind == TOKEN_ADDRESS ||
+							 c->value.items[i].kind == TOKEN_CIDR);
+	return only_networks ? judge_literal_list(p, c, LIST_CIDR, test) : judge_ranges(p, c, test);
+}
+
+static bool judge_listed(
+	struct parser *p, const struct comparison *c, struct rule_list *list, struct test *test)
+{
+	if (c->quantifier == QUANTIFIER_ALL)
+		return parser_mistake(p, &c->quantifier_at, "write any or no",
+			"`all` can't be asked of a dnsbl: @%s answers what is listed", list->name);
+	test->slot = slot_listed(p, &c->field, &c->value.at, list);
+	test->operand = OPERAND_LISTED;
+	return test->slot != NULL;
+}
+
+/* in @LIST, under @LIST */
+static bool judge_named_list(struct parser *p, const struct comparison *c, struct test *test)
+{
+	struct declared_list *declared = list_named(p, &c->value.at);
+	struct rule_list *list;
+
+	if (!declared || declared->unknown)
+		return false;
+	list = declared->list;
+	if (!list_fits(p, &c->value.at, &c->field, list))
+		return false;
+	test->operand = OPERAND_LIST;
+	test->list = list;
+	if (list->origin == LIST_DNSBL && c->op == OP_IN)
+		return judge_listed(p, c, list, test);
+	if (c->op == OP_UNDER && (list->origin == LIST_DNSBL || list->type != LIST_DOMAIN))
+		return parser_mistake(p, &c->value.at, HELP(p, "write in @%s", list->name),
+			"`under` needs domains that are known here; @%s is %s", list->name,
+			list->origin == LIST_DNSBL
+				? "a dnsbl"
+				: HELP(p, "of type %s", list_type_name(list->type)));
+	return true;
+}
+
+static enum list_type list_type_for(enum fact_type type)
+{
+	return type == TYPE_DOMAIN ? LIST_DOMAIN : type == TYPE_MAIL ? LIST_MAIL : LIST_TEXT;
+}
+
+static bool judge_in(struct parser *p, const struct comparison *c, struct test *test)
+{
+	enum fact_type type = c->field.fact->type;
+
+	if (test->verdict == VERDICT_SCORE)
+		return parser_mistake(p, &c->op_at, "operators for it are == != < <= > >=",
+			"`score` is not looked up in a set");
+	if (!c->value.is_set && c->value.at.kind == TOKEN_LIST)
+		return judge_named_list(p, c, test);
+	if (type == TYPE_IP)
+		return judge_addresses(p, c, test);
+	if (!c->value.is_set)
+		return parser_mistake(p, &c->value.at,
+			HELP(p, "write %s == %.*s, or in { %.*s }", c->field.name,
+				SPAN_ARGS(c->value.at.text), SPAN_ARGS(c->value.at.text)),
+			"`in` needs a set or a list");
+	return is_text(type) ? judge_literal_list(p, c, list_type_for(type), test)
+			     : judge_data(p, c, test);
+}
+
+static bool judge_under(struct parser *p, const struct comparison *c, struct test *test)
+{
+	if (c->value.is_set)
+		return judge_literal_list(p, c, LIST_DOMAIN, test);
+	if (c->value.at.kind == TOKEN_LIST)
+		return judge_named_list(p, c, test);
+	return judge_single(p, c, test);
+}
+
+static bool judge_contains(struct parser *p, const struct comparison *c, struct test *test)
+{
+	struct fact plain = {"contains", TYPE_TEXT, STAGE_CONNECT, 0, NULL, NULL};
+	struct comparison texts = *c;
+	bool ok;
+
+	/* What a domain contains need not be a domain. */
+	texts.field.fact = &plain;
+	if (!c->value.is_set && c->value.at.kind == TOKEN_LIST)
+		return parser_mistake(p, &c->value.at,
+			HELP(p, "write in %.*s for whole values", SPAN_ARGS(c->value.at.text)),
+			"`contains` needs a text or a set of texts, not a list");
+	ok = judge_data(p, &texts, test);
+	for (size_t i = 0; ok && i < test->n; i++)
+		if (test->data[i].text.len == 0)
+			ok = parser_mistake(
+				p, &c->value.items[i], NULL, "every text contains the empty one");
+	if (!c->value.is_set && ok) {
+		test->operand = OPERAND_DATUM;
+		test->datum = test->data[0];
+		test->n = 0;
+	}
+	return ok;
+}
+
+static void free_pattern(void *context)
+{
+	struct pattern *pattern = context;
+
+	pattern_free(&pattern);
+}
+
+static bool read_pattern(
+	struct parser *p, const struct comparison *c, const struct token *at, struct pattern **out)
+{
+	struct err err;
+
+	if (at->kind != TOKEN_REGEX)
+		return parser_mistake(p, at,
+			at->kind == TOKEN_STRING ? HELP(p, "for a plain text: %s contains %.*s",
+							   c->field.name, SPAN_ARGS(at->text))
+						 : NULL,
+			"`~` needs a regex, such as /text/");
+	*out = pattern_new(span_make(at->text.at + 1, at->text.len - 2), &err);
+	if (!*out)
+		return parser_mistake(p, at, NULL, "in this regex: %s", err.text);
+	arena_on_free(p->arena, free_pattern, *out);
+	return true;
+}
+
+static bool judge_matches(struct parser *p, const struct comparison *c, struct test *test)
+{
+	struct pattern **patterns = arena_alloc(p->arena, (c->value.n + 1) * sizeof(*patterns));
+	bool ok = true;
+
+	for (size_t i = 0; i < c->value.n && !p->stopped; i++)
+		ok = read_pattern(p, c, &c->value.items[i], &patterns[i]) && ok;
+	test->operand = OPERAND_PATTERN;
+	test->patterns = patterns;
+	test->n = c->value.n;
+	return ok;
+}
+
+/* is none: of a choice that has such a word it is the word. */
+static bool judge_none(struct parser *p, const struct comparison *c, struct test *test)
+{
+	int choice = fact_choice_find(c->field.fact, SPAN("none"));
+
+	if (test->verdict == VERDICT_SCORE)
+		return parser_mistake(p, &c->op_at, "write score == 0", "there is always a score");
+	if (choice < 0 || c->field.many)
+		return true;
+	test->op = c->op == OP_IS_NONE ? OP_EQUAL : OP_NOT_EQUAL;
+	test->operand = OPERAND_DATUM;
+	test->datum.choice = (unsigned)choice;
+	return true;
+}
+
+/* rate(FIELD) > COUNT/TIME */
+static bool judge_rate(struct parser *p, const struct comparison *c, struct test *test)
+{
+	const struct token *at = c->op == OP_TRUE || !c->value.n ? &c->field.at : &c->value.at;
+	bool ordered = c->op >= OP_LESS && c->op <= OP_GREATER_EQUAL;
+
+	if (!ordered || c->value.is_set || c->value.at.kind != TOKEN_RATE)
+		return parser_mistake(p, ordered || !c->value.n ? at : &c->op_at,
+			HELP(p, "for example: %s", example(p, &c->field)),
+			"a rate is compared by > >= < or <= with a count in a time");
+	test->operand = OPERAND_DATUM;
+	test->datum.number = (double)c->value.at.rate.count;
+	test->slot = slot_of(p, &c->field, c->value.at.rate.per_ms);
+	return true;
+}
+
+static bool judge_operand(struct parser *p, const struct comparison *c, struct test *test)
+{
+	switch (c->op) {
+	case OP_TRUE:
+		return true;
+	case OP_EQUAL:
+	case OP_NOT_EQUAL:
+	case OP_LESS:
+	case OP_LESS_EQUAL:
+	case OP_GREATER:
+	case OP_GREATER_EQUAL:
+		return judge_single(p, c, test);
+	case OP_IN:
+		return judge_in(p, c, test);
+	case OP_UNDER:
+		return judge_under(p, c, test);
+	case OP_CONTAINS:
+		return judge_contains(p, c, test);
+	case OP_MATCHES:
+		return judge_matches(p, c, test);
+	case OP_IS_NONE:
+	case OP_IS_NOT_NONE:
+		break;
+	}
+	return judge_none(p, c, test);
+}
+
+static bool judge(struct parser *p, const struct comparison *c, struct test *test)
+{
+	if (!c->field.fact || !quantifier_fits(p, c))
+		return false;
+	test->verdict = c->field.verdict;
+	test->type = c->field.fact->type;
+	test->quantifier = c->quantifier;
+	test->op = c->op;
+	if (c->field.is_rate)
+		return judge_rate(p, c, test);
+	if (!operator_fits(p, c) || !judge_operand(p, c, test))
+		return false;
+	if (!test->slot && !test->verdict)
+		test->slot = slot_of(p, &c->field, 0);
+	return true;
+}
+
+struct expr *parse_comparison(struct parser *p)
+{
+	struct comparison c = {.quantifier = QUANTIFIER_ONE};
+	struct test *test;
+	struct expr *e;
+
+	if (!parse_form(p, &c))
+		return NULL;
+	test = arena_alloc(p->arena, sizeof(*test));
+	e = expr_new(p, EXPR_TRUE, parser_place(p, &c.at));
+	if (!judge(p, &c, test))
+		return e;
+	e->kind = EXPR_TEST;
+	e->test = test;
+	return e;
+}
