@@ -4,7 +4,7 @@
 
 #include "lib/base/fail.h"
 
-static void put(struct pattern *p, uint16_t what)
+static void put(struct talk_pattern *p, uint16_t what)
 {
 	if (p->len == p->room) {
 		p->room = p->room ? 2 * p->room : 64;
@@ -13,10 +13,10 @@ static void put(struct pattern *p, uint16_t what)
 	p->at[p->len++] = what;
 }
 
-void pattern_free(struct pattern *p)
+void talk_pattern_free(struct talk_pattern *p)
 {
 	free(p->at);
-	*p = (struct pattern){NULL, 0, 0};
+	*p = (struct talk_pattern){NULL, 0, 0};
 }
 
 static unsigned hex(char c)
@@ -48,7 +48,7 @@ static uint16_t unescape(struct span text, size_t *used)
 	}
 }
 
-static void add_once(struct pattern *p, struct span text, bool wild)
+static void add_once(struct talk_pattern *p, struct span text, bool wild)
 {
 	while (text.len) {
 		char c = text.at[0];
@@ -64,7 +64,7 @@ static void add_once(struct pattern *p, struct span text, bool wild)
 	}
 }
 
-void pattern_add(struct pattern *p, struct span text, bool wild, size_t times)
+void pattern_add(struct talk_pattern *p, struct span text, bool wild, size_t times)
 {
 	while (times--)
 		add_once(p, text, wild);
@@ -107,7 +107,7 @@ static bool take_quoted(struct span *text, struct span *inside)
 	return true;
 }
 
-bool pattern_add_expression(struct pattern *p, struct span text, bool wild)
+bool pattern_add_expression(struct talk_pattern *p, struct span text, bool wild)
 {
 	text = span_trim(text);
 	while (text.len) {
@@ -129,7 +129,7 @@ bool pattern_add_expression(struct pattern *p, struct span text, bool wild)
 }
 
 /* Two fingers: on a mismatch the last * takes one byte more. */
-bool pattern_matches(const struct pattern *p, struct span text)
+bool talk_pattern_matches(const struct talk_pattern *p, struct span text)
 {
 	size_t i = 0, j = 0, star = SIZE_MAX, star_at = 0;
 
@@ -153,7 +153,7 @@ bool pattern_matches(const struct pattern *p, struct span text)
 	return i == p->len;
 }
 
-char *pattern_bytes(const struct pattern *p)
+char *pattern_bytes(const struct talk_pattern *p)
 {
 	char *bytes = memory_new(p->len + 1);
 

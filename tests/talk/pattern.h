@@ -12,25 +12,25 @@
 
 #include "lib/base/span.h"
 
-struct pattern {
+struct talk_pattern {
 	uint16_t *at; /* owned: bytes, or one of the two below */
 	size_t len, room;
 };
 
 enum { PATTERN_ONE = 256, PATTERN_ANY = 257 };
 
-void pattern_free(struct pattern *p);
+void talk_pattern_free(struct talk_pattern *p);
 
 /* Appends text with its escapes seen through, so many times; wild: * and ? are not themselves. */
-void pattern_add(struct pattern *p, struct span text, bool wild, size_t times);
+void pattern_add(struct talk_pattern *p, struct span text, bool wild, size_t times);
 
 /* A string expression: "abc" "x" * 40KB "\r\n". false: it can't be read. */
-bool pattern_add_expression(struct pattern *p, struct span text, bool wild);
+bool pattern_add_expression(struct talk_pattern *p, struct span text, bool wild);
 
-bool pattern_matches(const struct pattern *p, struct span text);
+bool talk_pattern_matches(const struct talk_pattern *p, struct span text);
 
 /* The bytes, when nothing in it is wild; owned by the caller. */
-char *pattern_bytes(const struct pattern *p);
+char *pattern_bytes(const struct talk_pattern *p);
 
 /* "40KB", "7": bytes or a count. */
 bool number_with_unit(struct span text, uint64_t *out);

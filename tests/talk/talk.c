@@ -101,7 +101,7 @@ static const char *shown(struct span bytes)
 
 /* A line, expanded; a variable in it may hold several lines. Each gets its CRLF. */
 static void add_lines(
-	struct talk *t, const struct scope *scope, struct span text, bool wild, struct pattern *p)
+	struct talk *t, const struct scope *scope, struct span text, bool wild, struct talk_pattern *p)
 {
 	char *expanded = script_expand(&t->script, scope, text);
 	struct span rest = span_text(expanded);
@@ -117,10 +117,10 @@ static void add_lines(
 }
 
 /* The lines of a block, each with CRLF, or the rest of the line. */
-static struct pattern text_of(struct talk *t, const struct scope *scope, struct span rest,
+static struct talk_pattern text_of(struct talk *t, const struct scope *scope, struct span rest,
 	const struct part *block, bool wild, bool line_end)
 {
-	struct pattern p = {NULL, 0, 0};
+	struct talk_pattern p = {NULL, 0, 0};
 
 	if (!block) {
 		pattern_add(&p, rest, wild, 1);
@@ -134,10 +134,10 @@ static struct pattern text_of(struct talk *t, const struct scope *scope, struct 
 }
 
 /* A block, or an expression of quoted strings. */
-static struct pattern expression_of(struct talk *t, const struct scope *scope, struct span rest,
+static struct talk_pattern expression_of(struct talk *t, const struct scope *scope, struct span rest,
 	const struct part *block, bool wild)
 {
-	struct pattern p = {NULL, 0, 0};
+	struct talk_pattern p = {NULL, 0, 0};
 
 	if (block)
 		return text_of(t, scope, rest, block, wild, true);
@@ -222,15 +222,15 @@ static void remember_id(struct talk *t, struct span line)
 static void expect_line(
 	struct talk *t, const struct scope *scope, struct end *end, struct span text)
 {
-	struct pattern p = {NULL, 0, 0};
+	struct talk_pattern p = {NULL, 0, 0};
 	struct span line = take_line(t, scope, end, text);
 
 	pattern_add(&p, text, true, 1);
 	pattern_add(&p, SPAN("\r\n"), false, 1);
-	if (!pattern_matches(&p, line))
+	if (!talk_pattern_matches(&p, line))
 		fail(t, scope, "%s: expected %.*s\n\tbut got  %s", end->name, SPAN_ARGS(text),
 			shown(line));
-	pattern_free(&p);
+	talk_pattern_free(&p);
 	remember_id(t, line);
 	buffer_consume(&end->in, line.len);
 }
@@ -257,7 +257,7 @@ static void end_reply(struct talk *t, const struct scope *scope, struct end *end
 {
 	bool not = rest.len && rest.at[0] == '!';
 	struct buffer reply = BUFFER_INIT(TEXT_MAX);
-	struct pattern p = {NULL, 0, 0};
+	struct talk_pattern p = {NULL, 0, 0};
 	struct span line;
 
 	(void)block;
@@ -268,19 +268,19 @@ static void end_reply(struct talk *t, const struct scope *scope, struct end *end
 		buffer_consume(&end->in, line.len);
 	} while (line.len > 3 && line.at[3] == '-');
 	pattern_add(&p, span_from(rest, not ), true, 1);
-	if (pattern_matches(&p, span_first(buffer_span(&reply), reply.len - 2)) == not )
+	if (talk_pattern_matches(&p, span_first(buffer_span(&reply), reply.len - 2)) == not )
 		fail(t, scope, "%s: expected the reply %.*s\n\tbut got  %s", end->name,
 			SPAN_ARGS(rest), shown(buffer_span(&reply)));
-	pattern_free(&p);
+	talk_pattern_free(&p);
 	buffer_free(&reply);
 }
 
 static void expect_bytes(struct talk *t, const struct scope *scope, struct end *end, size_t len,
-	const struct pattern *p, struct span wanted)
+	const struct talk_pattern *p, struct span wanted)
 {
 	struct span bytes = span_first(buffer_span(&end->in), len);
 
-	if (!pattern_matches(p, bytes))
+	if (!talk_pattern_matches(p, bytes))
 		fail(t, scope, "%s: expected the content %.*s\n\tbut got  %s", end->name,
 			SPAN_ARGS(wanted), shown(bytes));
 	buffer_consume(&end->in, len);
@@ -290,7 +290,7 @@ static void expect_bytes(struct talk *t, const struct scope *scope, struct end *
 static void end_data(struct talk *t, const struct scope *scope, struct end *end, struct span rest,
 	const struct part *block)
 {
-	struct pattern p = expression_of(t, scope, rest, block, true);
+	struct talk_pattern p = expression_of(t, scope, rest, block, true);
 	size_t len = await_text(t, end, SPAN("\r\n.\r\n"));
 
 	if (len == 0)
@@ -298,14 +298,14 @@ static void end_data(struct talk *t, const struct scope *scope, struct end *end,
 			what_came(end));
 	expect_bytes(t, scope, end, len - 3, &p, rest);
 	buffer_consume(&end->in, 3);
-	pattern_free(&p);
+	talk_pattern_free(&p);
 }
 
 /* NAME bdat {...}: BDAT and so many bytes. */
 static void end_bdat(struct talk *t, const struct scope *scope, struct end *end, struct span rest,
 	const struct part *block)
 {
-	struct pattern p = expression_of(t, scope, rest, block, true);
+	struct talk_pattern p = expression_of(t, scope, rest, block, true);
 	struct span line = span_trim(take_line(t, scope, end, SPAN("BDAT ... LAST")));
 	uint64_t size;
 
@@ -319,35 +319,35 @@ static void end_bdat(struct talk *t, const struct scope *scope, struct end *end,
 		fail(t, scope, "%s: expected %llu bytes\n\tbut got  %s", end->name,
 			(unsigned long long)size, what_came(end));
 	expect_bytes(t, scope, end, (size_t)size, &p, rest);
-	pattern_free(&p);
+	talk_pattern_free(&p);
 }
 
 /* NAME bytes "...": so many bytes as the pattern has, whatever they are part of. */
 static void end_bytes(struct talk *t, const struct scope *scope, struct end *end, struct span rest,
 	const struct part *block)
 {
-	struct pattern p = expression_of(t, scope, rest, block, true);
+	struct talk_pattern p = expression_of(t, scope, rest, block, true);
 
 	if (!await_bytes(t, end, p.len))
 		fail(t, scope, "%s: expected %zu bytes\n\tbut got  %s", end->name, p.len,
 			what_came(end));
 	expect_bytes(t, scope, end, p.len, &p, rest);
-	pattern_free(&p);
+	talk_pattern_free(&p);
 }
 
-static void send_pattern(struct talk *t, struct end *end, struct pattern *p, bool cut)
+static void send_pattern(struct talk *t, struct end *end, struct talk_pattern *p, bool cut)
 {
 	char *bytes = pattern_bytes(p);
 
 	wire_send(&t->wire, end, span_make(bytes, p->len), cut);
 	free(bytes);
-	pattern_free(p);
+	talk_pattern_free(p);
 }
 
 static void end_say(struct talk *t, const struct scope *scope, struct end *end, struct span rest,
 	const struct part *block)
 {
-	struct pattern p = text_of(t, scope, rest, block, false, true);
+	struct talk_pattern p = text_of(t, scope, rest, block, false, true);
 
 	send_pattern(t, end, &p, false);
 }
@@ -355,7 +355,7 @@ static void end_say(struct talk *t, const struct scope *scope, struct end *end, 
 static void end_send(struct talk *t, const struct scope *scope, struct end *end, struct span rest,
 	const struct part *block)
 {
-	struct pattern p = expression_of(t, scope, rest, block, false);
+	struct talk_pattern p = expression_of(t, scope, rest, block, false);
 
 	send_pattern(t, end, &p, false);
 }
@@ -363,7 +363,7 @@ static void end_send(struct talk *t, const struct scope *scope, struct end *end,
 static void end_send_cut(struct talk *t, const struct scope *scope, struct end *end,
 	struct span rest, const struct part *block)
 {
-	struct pattern p = expression_of(t, scope, rest, block, false);
+	struct talk_pattern p = expression_of(t, scope, rest, block, false);
 
 	send_pattern(t, end, &p, true);
 }
@@ -572,7 +572,7 @@ static bool lookup(void *context, struct span name, struct buffer *out)
 static void answer_probe(struct talk *t, const struct scope *scope, unsigned number)
 {
 	struct end *end = wire_accept(&t->wire, SPAN("b.probe"), number);
-	struct pattern offers = {NULL, 0, 0};
+	struct talk_pattern offers = {NULL, 0, 0};
 
 	if (!end)
 		fail(t, scope, "b%u: the worker does not ask it at its start", number);
@@ -748,7 +748,7 @@ static void do_clock(
 }
 
 /* Takes "key=pattern" off the front; the value may be quoted. */
-static bool take_condition(struct span *rest, struct span *key, struct pattern *p)
+static bool take_condition(struct span *rest, struct span *key, struct talk_pattern *p)
 {
 	size_t equals = span_find_char(*rest, '=');
 	struct span value = span_from(*rest, equals + 1);
@@ -786,7 +786,7 @@ static bool line_fits(
 	bool fits = true;
 
 	while (fits && conditions.len) {
-		struct pattern p = {NULL, 0, 0};
+		struct talk_pattern p = {NULL, 0, 0};
 		struct span key;
 
 		if (take_absent(&conditions, &key)) {
@@ -795,8 +795,8 @@ static bool line_fits(
 		}
 		if (!take_condition(&conditions, &key, &p))
 			fail(t, scope, "key=value is expected: %.*s", SPAN_ARGS(conditions));
-		fits = log_value(line, key, &value) && pattern_matches(&p, buffer_span(&value));
-		pattern_free(&p);
+		fits = log_value(line, key, &value) && talk_pattern_matches(&p, buffer_span(&value));
+		talk_pattern_free(&p);
 	}
 	buffer_free(&value);
 	return fits;
