@@ -231,6 +231,8 @@ static void test_form_tampered(void **state)
 		{"<\"a b%25\"@client.example>", "<a\t@client.example>"},
 		{"<\"a b%25\"@client.example>", "<\"a%0D%0Ab\"@client.example>"},
 		{"ORCPT=rfc822;x+40y", "ORCPT=rfc822;x%0D%0ADATA"},
+		{"X-Postern-Quarantine-Backend: main",
+			"X-Postern-Quarantine-From: <a@client.example>"},
 		{"RET=HDRS", "RET=HDRS FOO=1"},
 		{"ENVID=a+2Bb", "ENVID=a%0D%0AQUIT"},
 		{"NOTIFY=SUCCESS,DELAY", "NOTIFY=ALWAYS"},
