@@ -276,6 +276,7 @@ static int show_file(struct quarantine_view *v, const char *id, int fd)
 			visible_line(v->arena, span_text(err.text)));
 		return CLI_NO;
 	}
+	q.id = span_text(id);
 	if (cli_option(v->invocation, "--json")) {
 		print_json(id, &q, NULL);
 		putchar('\n');

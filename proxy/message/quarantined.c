@@ -394,7 +394,7 @@ enum quarantined_status quarantined_read(struct span file, struct arena *arena,
 	struct quarantined *out, size_t *head_bytes, struct err *err)
 {
 	struct span rest = file;
-	bool from = false;
+	bool seen[COUNT_OF(fields)] = {false}, from = false;
 
 	*out = (struct quarantined){.time_ms = 0};
 	for (unsigned number = 1;; number++) {
@@ -411,6 +411,9 @@ enum quarantined_status quarantined_read(struct span file, struct arena *arena,
 		field = field_of(line, &value);
 		if (!field || (number == 1) != (field->kind == FIELD_VERSION))
 			return bad(err, "this is no message quarantined by this version", number);
+		if (seen[field - fields] && field->kind != FIELD_TO)
+			return bad(err, "it is there twice", number);
+		seen[field - fields] = true;
 		from = from || field->kind == FIELD_FROM;
 		if ((field->kind == FIELD_TO && !from) || !read_value(field, out, value, arena))
 			return bad(err, "the value makes no sense", number);

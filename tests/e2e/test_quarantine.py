@@ -308,7 +308,7 @@ def test_lmtp_gets_one_recipient_at_a_time(held, sink):
     done = h.cli("release", "A.1")
     assert done.returncode == 5, done.stderr
     assert "2 of 3 recipients have it" in done.stderr
-    assert [m.recipients for m in backend.messages] == [["b@example.com"], ["c@example.com"]]
+    assert [m.recipients for m in backend.messages] == [[b"TO:<b@example.com>"], [b"TO:<c@example.com>"]]
     assert h.cli("release", "B.1").returncode == 0
     assert h.ids == ["A.1"]
 
