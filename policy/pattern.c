@@ -1,19 +1,19 @@
 /*
  * PCRE2's own match limit does not bound a match: it counts calls of an inner function, afresh at
- * each position of the text, and no step of a repeat that runs within one. `begin.*end` on a
- * megabyte of "begin " took 68 s without reaching the default limit.
+ * each position of the text, and no step of a repeat that runs within one. (?s)begin.*end\d on a
+ * megabyte in which every tenth word or so is "begin" took 68 s without reaching the default limit.
  *
  * So each pattern is compiled with automatic callouts: PCRE2 calls back before each item that it
  * tries, and work_done charges one unit, and one more for each eight bytes that were walked over
  * since. The budget is WORK_BASE and WORK_PER_BYTE for each byte of the text: what is linear
  * always ends, what is worse ends early: at 10 to 15 ns a unit after 3 ms for a small text and
- * 100 ms for one of a megabyte. Ordinary patterns take 1.0 to 2 times as long as without callouts,
- * and the outcome does not depend on how busy the machine is. What no callout sees are the least
- * counts of single characters (`a{60000}`) and back references that fail: for those the thread's
- * CPU time stands behind the budget.
+ * 100 ms for one of a megabyte. Patterns take up to twice as long as without callouts, and the
+ * outcome does not depend on how busy the machine is. What no callout sees are the least counts of
+ * single characters (`a{60000}`) and back references that fail: for those the thread's CPU time
+ * stands behind the budget.
  *
- * Tried and left: pcre2_dfa_match (no captures, still quadratic over positions); windows of start
- * positions with a clock between them (a single position can take minutes).
+ * Thought of and left: pcre2_dfa_match (no back references, still quadratic over positions);
+ * windows of start positions with a clock between them (one position alone can take far too long).
  */
 #include "policy/pattern.h"
 
