@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/fail.h"
+#include "policy/read.h"
 
 static _Noreturn void die(const char *what, const char *detail)
 {
@@ -81,7 +83,66 @@ static void open_log(struct house *house)
 	log_init(&house->log, pair[0], false, &house->loop.clock, "worker 1");
 }
 
-void house_open(struct house *house, struct span text)
+/* There is one file, whatever its name. */
+static bool read_rules(
+	void *context, const char *path, struct span *content, const char **problem)
+{
+	(void)path, (void)problem;
+	*content = *(struct span *)context;
+	return true;
+}
+
+static void open_rules(struct house *house, struct span text, const char *zone)
+{
+	static const char *const paths[] = {"test.rules"};
+	struct rule_source source = {read_rules, &text};
+	struct buffer report = BUFFER_INIT(64 * 1024);
+	struct rule_setup setup = {0};
+	struct rules *rules;
+	struct err err;
+
+	house->filters = filter_set_new(NULL, 0, "/", &err);
+	if (!house->filters)
+		die("the filters", err.text);
+	if (text.len == 0)
+		return;
+	setup.registry = filter_set_registry(house->filters);
+	rules = rules_read(&setup, paths, 1, &source, &report, NULL, NULL);
+	if (!rules)
+		die("the rules have mistakes", buffer_string(&report));
+	buffer_free(&report);
+	house->policy = policy_new(rules);
+	house->dns = dns_play_new(&house->loop, "127.0.0.1");
+	house->resolver = dns_play_endpoint(house->dns);
+	dns_play_zone(house->dns, zone);
+	house->config->dns_servers = &house->resolver;
+	house->config->n_dns_servers = 1;
+}
+
+/* STATE/quarantine, as the supervisor makes it. */
+static int open_quarantine(struct house *house)
+{
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/quarantine", house->folder);
+	ENSURE(mkdir(path, 0700) == 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ENSURE(fd >= 0 && mkdirat(fd, "tmp", 0700) == 0 && mkdirat(fd, "new", 0700) == 0);
+	return fd;
+}
+
+/* What a conversation left there is its own business (`quarantine` looked at it). */
+static void close_quarantine(struct house *house)
+{
+	char command[160];
+
+	snprintf(command, sizeof(command), "rm -rf %s/quarantine", house->folder);
+	ENSURE(system(command) == 0);
+	close(house->quarantine_dir);
+}
+
+void house_open(struct house *house, struct span text, struct span rules, const char *zone)
 {
 	static const uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE] = {1};
 	struct worker_setup setup;
@@ -93,19 +154,23 @@ void house_open(struct house *house, struct span text)
 		certificate_new("mx.example.net", "DNS:mx.example.net,DNS:localhost,IP:127.0.0.1");
 	house->other = certificate_new("other.example.org", "DNS:other.example.org");
 	house->config = read_config(house, text);
+	open_rules(house, rules, zone);
 	open_shared(house);
 	open_log(house);
 	snprintf(house->folder, sizeof(house->folder), "/tmp/talk.XXXXXX");
 	ENSURE(mkdtemp(house->folder));
 	house->spool_dir = open(house->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ENSURE(house->spool_dir >= 0);
+	house->quarantine_dir = open_quarantine(house);
 	setup = (struct worker_setup){.loop = &house->loop,
 		.config = house->config,
 		.log = &house->log,
 		.shared = house->shared,
 		.row = shared_row_take(house->shared),
 		.spool_dir = house->spool_dir,
-		.quarantine_dir = -1,
+		.quarantine_dir = house->quarantine_dir,
+		.policy = house->policy,
+		.filters = house->filters,
 		.ticket_keys = ticket_keys,
 		.on_drained = on_drained,
 		.context = house};
@@ -133,6 +198,8 @@ static void check_counters(struct house *house)
 void house_close(struct house *house)
 {
 	worker_close(&house->worker);
+	if (house->dns)
+		dns_play_free(&house->dns);
 	loop_close(&house->loop);
 	check_counters(house);
 	house_read_log(house);
@@ -142,7 +209,10 @@ void house_close(struct house *house)
 	log_close(&house->log);
 	close(house->log_out);
 	close(house->spool_dir);
+	close_quarantine(house);
 	ENSURE(rmdir(house->folder) == 0); /* nothing was left in it */
+	policy_free(&house->policy);
+	filter_set_free(&house->filters);
 	shared_unmap(&house->shared);
 	config_free(&house->config);
 	certificate_free(&house->mx);

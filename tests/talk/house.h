@@ -6,9 +6,12 @@
 #define TALK_HOUSE_H
 
 #include "lib/base/buffer.h"
+#include "filters/pipeline.h"
+#include "policy/policy.h"
 #include "proxy/config/config.h"
 #include "proxy/session/worker.h"
 #include "tests/data/certificate.h"
+#include "tests/unit/dns_play.h"
 
 enum { HOUSE_LISTENERS = 8, HOUSE_LOG_LINES = 4096 };
 
@@ -23,8 +26,12 @@ struct house {
 	struct shared *shared; /* owned */
 	struct log log;
 	int log_out; /* where log lines come out */
-	int spool_dir;
-	char folder[64];       /* of the spool; removed at the end */
+	int spool_dir, quarantine_dir;
+	struct endpoint resolver;
+	struct filter_set *filters; /* owned */
+	struct policy *policy;      /* owned; NULL: no rules */
+	struct dns_play *dns;       /* owned; NULL: no rules */
+	char folder[64];       /* of the spool and the quarantine; removed at the end */
 	struct worker *worker; /* owned */
 	uint16_t ports[HOUSE_LISTENERS];
 	bool drained;
@@ -33,8 +40,9 @@ struct house {
 	struct certificate mx, other; /* mx.example.net, other.example.org */
 };
 
-/* text: postern.conf. Aborts with the mistakes of the configuration when it has some. */
-void house_open(struct house *house, struct span text);
+/* text: postern.conf; rules: a rule file, or nothing; zone: what its DNS server knows (dns_play.h).
+ * Aborts with the mistakes of the configuration or the rules when they have some. */
+void house_open(struct house *house, struct span text, struct span rules, const char *zone);
 
 /* Listening sockets of the worker; a second time after house_open for none. */
 void house_close(struct house *house);

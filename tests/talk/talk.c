@@ -550,6 +550,8 @@ static const struct {
 	{"limits", ""},
 	{"timeouts", ""},
 	{"more", ""},
+	{"rules", ""},
+	{"dns", ""},
 	{"probe", "yes"},
 	{"offers", "250-inner.example.net\n250-PIPELINING\n250-SIZE 100000000\n250-8BITMIME\n"
 		   "250-SMTPUTF8\n250-DSN\n250 ENHANCEDSTATUSCODES\n"},
@@ -589,6 +591,8 @@ static void answer_probe(struct talk *t, const struct scope *scope, unsigned num
 static void open_house(struct talk *t, const struct scope *scope)
 {
 	char *probe = script_expand(&t->script, scope, SPAN("${probe}"));
+	char *rules = script_expand(&t->script, scope, SPAN("${rules}"));
+	char *zone = script_expand(&t->script, scope, SPAN("${dns}"));
 	struct span text = SPAN("${config}");
 	char *expanded = script_expand(&t->script, scope, text);
 
@@ -599,7 +603,9 @@ static void open_house(struct talk *t, const struct scope *scope)
 		free(expanded);
 		expanded = again;
 	}
-	house_open(&t->house, span_text(expanded));
+	house_open(&t->house, span_text(expanded), span_text(rules), zone);
+	free(rules);
+	free(zone);
 	wire_open(&t->wire, &t->house);
 	free(expanded);
 	t->open = true;
