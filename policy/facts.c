@@ -40,7 +40,7 @@ static const char *const expectations[] = {
 const struct fact verdict_facts[] = {
 	{"score", TYPE_NUMBER, STAGE_MESSAGE, 0, NULL, "sum of all `score` actions"},
 	{"tags", TYPE_TEXT, STAGE_MESSAGE, FACT_MANY, NULL, "tags set by the rules above"},
-	{NULL},
+	{.name = NULL},
 };
 
 const char *stage_name(enum stage stage)
@@ -235,7 +235,8 @@ static bool is_mailbox(struct span text)
 
 	while (at > 0 && text.at[at - 1] != '@')
 		at--;
-	return text.len == 0 || (at > 1 && is_domain(span_from(text, at)));
+	return text.len == 0 || span_equal_nocase(text, SPAN("postmaster")) ||
+	       (at > 1 && is_domain(span_from(text, at)));
 }
 
 static bool text_read(enum fact_type type, struct span *text)

@@ -81,8 +81,8 @@ const char *token_kind_name(enum token_kind kind)
 
 /* --- mistakes --- */
 
-static void tell(struct parser *p, enum severity severity, const struct token *at, const char *help,
-	const char *format, va_list args)
+static PRINTF_LIKE(5, 0) void tell(struct parser *p, enum severity severity, const struct token *at,
+	const char *help, const char *format, va_list args)
 {
 	char message[MESSAGE_MAX];
 
@@ -141,7 +141,7 @@ static const char *foreign_word(const struct token *at)
 }
 
 /* A token's own complaint comes first. */
-static bool tell_unfit(struct parser *p, const struct token *at, const char *help,
+static PRINTF_LIKE(4, 0) bool tell_unfit(struct parser *p, const struct token *at, const char *help,
 	const char *format, va_list args)
 {
 	if (p->token.kind == TOKEN_ERROR)

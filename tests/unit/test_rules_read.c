@@ -562,6 +562,7 @@ static void test_tests(void **state)
 
 	(void)state;
 	assert_int_equal(rules->n_tests, 2);
+	assert_int_equal(rules->n_slots, 7); /* what only a test names is not measured */
 	assert_string_equal(test->name, "one");
 	assert_string_equal(v->list->name, "nets");
 	assert_int_equal(list_count(v->content), 1);
