@@ -111,8 +111,11 @@ const char *fact_nearest(const struct fact_registry *registry, struct span name)
 	for (size_t i = 0; i < registry->n_sources; i++)
 		search_among(&search, registry->sources[i].facts);
 	search_among(&search, verdict_facts);
-	return search.n_by_end == 1 && search.nearest.distance > 1 ? search.by_end
-								   : search.nearest.best;
+	if (search.nearest.best && search.nearest.distance <= 1)
+		return search.nearest.best;
+	if (search.n_by_end)
+		return search.n_by_end == 1 ? search.by_end : NULL; /* of several: which? */
+	return search.nearest.best;
 }
 
 /* --- choices --- */

@@ -339,6 +339,21 @@ bool parse_rule(struct parser *p)
 
 /* --- for --- */
 
+/* Over what is neither a rule nor a `for`, to the next of them or the end of the block. */
+static void skip_misplaced(struct parser *p)
+{
+	unsigned depth = p->depth;
+
+	parser_misplaced(
+		p, NULL, "`for` holds rules and other `for`, not `%.*s`", SPAN_ARGS(p->token.text));
+	do {
+		parser_take(p);
+		parser_recover(p, depth);
+	} while (p->token.kind != TOKEN_RIGHT_BRACE && p->token.kind != TOKEN_END &&
+		 !parser_at(p, "rule") && !parser_at(p, "for") && !parser_at_item(p));
+}
+
+/* The rules in the braces of a `for`, and its }. */
 static void parse_body(struct parser *p, const struct token *opened)
 {
 	while (p->token.kind != TOKEN_RIGHT_BRACE && p->token.kind != TOKEN_END && !p->stopped) {
@@ -347,25 +362,31 @@ static void parse_body(struct parser *p, const struct token *opened)
 		} else if (parser_at(p, "for")) {
 			parse_for(p);
 		} else if (parser_at_item(p)) {
-			parser_mistake(p, opened, NULL,
-				"this `for` is never closed, or holds more than rules: in line %u "
-				"begins a %.*s",
-				p->token.line, SPAN_ARGS(p->token.text));
+			parser_mistake(p, opened,
+				HELP(p, "a `%.*s` begins in line %u", SPAN_ARGS(p->token.text),
+					p->token.line),
+				"this `for` is never closed, or holds more than rules");
 			return;
 		} else {
-			unsigned depth = p->depth;
-
-			parser_misplaced(p, NULL, "`for` holds rules and other `for`, not `%.*s`",
-				SPAN_ARGS(p->token.text));
-			parser_take(p);
-			parser_recover(p, depth);
-			while (p->token.kind != TOKEN_RIGHT_BRACE && p->token.kind != TOKEN_END &&
-				!parser_at(p, "rule") && !parser_at(p, "for") && !parser_at_item(p))
-				parser_take(p);
+			skip_misplaced(p);
 		}
 	}
-	if (!parser_accept_mark(p, TOKEN_RIGHT_BRACE) && !p->stopped)
+	if (!parser_accept_mark(p, TOKEN_RIGHT_BRACE))
 		parser_mistake(p, opened, "add a } behind its rules", "this `for` is never closed");
+}
+
+/* The condition and the {; what is wrong with them is told. false: no body follows. */
+static bool parse_for_head(struct parser *p, struct around *around)
+{
+	p->nesting = 0;
+	around->when = parse_expr(p);
+	if (around->when && p->token.kind != TOKEN_LEFT_BRACE)
+		parser_missing(p, "write: for rcpt.domain == \"example.com\" { rule ... }",
+			"a { is missing: the rules of `for` stand in braces");
+	while (p->token.kind != TOKEN_LEFT_BRACE && p->token.kind != TOKEN_END &&
+		!parser_at(p, "rule") && !parser_at_item(p))
+		parser_take(p);
+	return parser_accept_mark(p, TOKEN_LEFT_BRACE);
 }
 
 bool parse_for(struct parser *p)
@@ -373,26 +394,14 @@ bool parse_for(struct parser *p)
 	struct around around = {.outer = p->around, .depth = p->around ? p->around->depth + 1 : 1};
 	unsigned depth = p->depth;
 	struct token opened = parser_take(p);
-	bool open;
 
 	if (around.depth > NESTING_MAX) {
 		parser_mistake(p, &opened, NULL, "`for` is nested more than %d deep", NESTING_MAX);
 		parser_recover(p, depth);
 		return true;
 	}
-	p->nesting = 0;
-	around.when = parse_expr(p);
-	open = p->token.kind == TOKEN_LEFT_BRACE;
-	if (around.when && !open)
-		parser_missing(p, "write: for rcpt.domain == \"example.com\" { rule ... }",
-			"a { is missing: the rules of `for` stand in braces");
-	while (!open && p->token.kind != TOKEN_END && !parser_at(p, "rule") && !parser_at_item(p)) {
-		parser_take(p);
-		open = p->token.kind == TOKEN_LEFT_BRACE;
-	}
-	if (!open)
+	if (!parse_for_head(p, &around))
 		return true;
-	parser_take(p);
 	p->around = &around;
 	parse_body(p, &opened);
 	p->around = around.outer;

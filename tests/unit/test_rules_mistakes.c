@@ -364,6 +364,11 @@ static void test_recovery(void **state)
 		"1:9: error: an operator is missing", NULL);
 	expect_mistakes("for tls {\n bogus { rule x }\n rule a { then rejct }\n}\nbogus", 3,
 		"2:2: error: `for` holds rules", NULL);
+	expect_mistakes("for tls {\n rule a { then accept }\nlist x : text { }\n", 1,
+		"1:1: error: this `for` is never closed, or holds more",
+		"a `list` begins in line 3");
+	expect_mistakes("for tls {\n x { } y rule a { then rejct }\n z }\nrule b { then rejct }", 4,
+		"2:2: error: `for` holds rules and other `for`, not `x`", NULL);
 	expect_mistakes("} }\nrule a { then rejct }", 2, "1:1: error: this } closes nothing", NULL);
 	/* Several in one rule, of which none hides another. */
 	expect_mistakes(
