@@ -203,6 +203,9 @@ bool parse_value(struct parser *p, const char *owner, bool may_be_empty, struct 
 bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 	const struct token *at, union fact_datum *out);
 
+/* A TOKEN_NUMBER as score, in SCORE_UNITs; false: told. */
+bool value_score(struct parser *p, const struct token *at, unsigned max, int64_t *out);
+
 /* An address, network or range as range; false: told. */
 bool value_range(struct parser *p, const char *owner, const struct token *at, struct ip_range *out);
 

@@ -382,6 +382,17 @@ static void test_recovery(void **state)
 		"1:15: error: `rejct` is no action", NULL);
 }
 
+static void test_score_ranges(void **state)
+{
+	(void)state;
+	expect_mistakes("rule a { when score > 1000001 then accept }", 1,
+		"1:23: error: `1000001` is out of range: `score` takes -1000000 to 1000000", NULL);
+	expect_mistakes("rule a { then score -1000.001 }", 1,
+		"1:21: error: `-1000.001` is out of range: `score` takes -1000 to 1000", NULL);
+	expect_mistakes("rule a { when score > 1.0000 then accept }", 1,
+		"1:23: error: a score has at most three decimals", NULL);
+}
+
 static void test_twice(void **state)
 {
 	(void)state;
@@ -564,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_comparisons),
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_recovery),
+		cmocka_unit_test(test_score_ranges),
 		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_score_circles),
 		cmocka_unit_test(test_bounds),

@@ -254,6 +254,7 @@ static void test_logic(void **state)
 		"and(tls; virus; mail.null; not(helo.fqdn))");
 	expect_when("when tls or virus when mail.null", "and(or(tls; virus); mail.null)");
 	expect_when("when score >= 4.125", "score >= 4125");
+	expect_when("when score < 999999.999", "score < 999999999");
 	expect_when("when score == -1", "score == -1000");
 }
 
