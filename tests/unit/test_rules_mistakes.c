@@ -539,6 +539,14 @@ static void test_deep_includes(void **state)
 
 	(void)state;
 	expect_of_files("include \"2\"", others, "");
+	/* What is named only by what is skipped counts for nothing. */
+	expect_of_files(
+		"rule z { include \"1\" }\ninclude \"10\"\ntest \"t\" { expect accept by a }",
+		others,
+		"t.rules:1:10: error: when, unless, on error or then is expected here, not "
+		"`include`\n"
+		"    rule z { include \"1\" }\n"
+		"             ^~~~~~~\n");
 	expect_of_files("include \"1\"", others,
 		"10:1:9: error: 11: includes go more than 10 deep\n"
 		"    include \"11\"\n"
