@@ -16,7 +16,7 @@
 #include "lib/base/error.h"
 #include "lib/base/span.h"
 
-enum { PATTERN_SOURCE_MAX = 8192, PATTERN_TEXT_MAX = 1 << 20 };
+enum { PATTERN_SOURCE_MAX = 4096, PATTERN_TEXT_MAX = 1 << 20 };
 
 struct pattern;         /* never changes, may be shared */
 struct pattern_scratch; /* what a match needs to work in: one for each thread */

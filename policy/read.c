@@ -81,8 +81,8 @@ const char *token_kind_name(enum token_kind kind)
 
 /* --- mistakes --- */
 
-static void tell(struct parser *p, enum severity severity, const struct token *at, const char *help,
-	const char *format, va_list args)
+static PRINTF_LIKE(5, 0) void tell(struct parser *p, enum severity severity, const struct token *at,
+	const char *help, const char *format, va_list args)
 {
 	char message[MESSAGE_MAX];
 
@@ -141,7 +141,7 @@ static const char *foreign_word(const struct token *at)
 }
 
 /* A token's own complaint comes first. */
-static bool tell_unfit(struct parser *p, const struct token *at, const char *help,
+static PRINTF_LIKE(4, 0) bool tell_unfit(struct parser *p, const struct token *at, const char *help,
 	const char *format, va_list args)
 {
 	if (p->token.kind == TOKEN_ERROR)
@@ -368,9 +368,9 @@ static void declare_rule(struct parser *p, const struct token *t)
 
 	if (!is_word(t, "rule") || t[1].kind != TOKEN_WORD)
 		return;
-	place = names_place(&p->rule_names, p->scratch, arena_span(p->arena, t[1].text));
+	place = names_place(&p->rule_names, p->scratch, arena_span(p->scratch, t[1].text));
 	if (!*place)
-		*place = p;
+		*place = arena_alloc(p->scratch, sizeof(struct declared_rule));
 }
 
 static void scan_file(struct parser *p, struct rule_file *file, unsigned includes)
@@ -379,9 +379,11 @@ static void scan_file(struct parser *p, struct rule_file *file, unsigned include
 	struct token window[WINDOW] = {0}, next;
 	bool include;
 
-	if (file->scanned || file->problem || includes > INCLUDES_MAX)
+	/* Again where it is less deep: more of what it includes is then read. */
+	if (file->problem || includes > INCLUDES_MAX ||
+		(file->scanned_at && includes + 1 >= file->scanned_at))
 		return;
-	file->scanned = true;
+	file->scanned_at = includes + 1;
 	do {
 		next = lex_next(&lexer);
 		shift(window, &next);
@@ -456,7 +458,11 @@ static bool read_stray(struct parser *p)
 		parser_mistake(p, &p->token, parser_suggest(p, nearest.best),
 			"rule, list, for, test or include is expected here, not `%.*s`",
 			SPAN_ARGS(p->token.text));
-	return parser_take(p).kind == TOKEN_RIGHT_BRACE;
+	if (parser_take(p).kind != TOKEN_RIGHT_BRACE)
+		return false;
+	while (p->token.kind == TOKEN_RIGHT_BRACE) /* one mistake, however many */
+		parser_take(p);
+	return true;
 }
 
 static bool read_item(struct parser *p, unsigned includes)
