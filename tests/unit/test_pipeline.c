@@ -542,7 +542,8 @@ static void test_done_twice(void **state)
 /* The memory of many calls that were answered is not kept. */
 static void test_spare(void **state)
 {
-	size_t number = slot_for("sync.number", NULL, NULL);
+	size_t number = slot_for("sync.number", NULL, NULL), one = slot_for("wait.one", NULL, NULL);
+	struct pipeline *others[100];
 
 	(void)state;
 	begin();
@@ -551,6 +552,15 @@ static void test_spare(void **state)
 		assert_true(want(number));
 	}
 	assert_int_equal(runs, 500);
+	for (unsigned i = 0; i < COUNT_OF(others); i++) {
+		others[i] = pipeline_new(filters, &view, on_changed, &view);
+		pipeline_enter(others[i], STAGE_CONNECT, arenas[STAGE_CONNECT]);
+		wanted[one] = true;
+		n_waiting = 0;
+		assert_true(pipeline_want(others[i], wanted));
+	}
+	for (unsigned i = 0; i < COUNT_OF(others); i++)
+		pipeline_free(&others[i]);
 	assert_true(filters->n_spare <= 64);
 	assert_true(filters_quiet(filters));
 }
