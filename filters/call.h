@@ -17,6 +17,11 @@ struct charsets;
 struct dns;
 struct filters;
 
+enum call_status {
+	CALL_DONE,
+	CALL_WAIT /* call_done follows */
+};
+
 enum filter_option_kind {
 	FILTER_BOOL,     /* yes, no */
 	FILTER_NUMBER,   /* a whole number */

@@ -14,7 +14,6 @@
 #include "filters/call.h"
 
 enum { FILTER_VERSION = 1 };
-enum call_status { CALL_DONE, CALL_WAIT };
 
 struct filter {
 	unsigned version; /* FILTER_VERSION */

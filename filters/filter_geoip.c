@@ -57,10 +57,9 @@ static bool open_filter(struct filter_home *home, struct err *err)
 		status = MMDB_open(path, MMDB_MODE_MMAP, &databases->items[i]);
 		if (status != MMDB_SUCCESS) {
 			close_filter(home);
-			return status == MMDB_IO_ERROR
-				       ? err_errno(err, "filter geoip: %s", path)
-				       : err_set(err, "filter geoip: %s: %s", path,
-						 MMDB_strerror(status));
+			return status == MMDB_IO_ERROR ? err_errno(err, "filter geoip: %s", path)
+						       : err_set(err, "filter geoip: %s: %s", path,
+								 MMDB_strerror(status));
 		}
 		databases->is_open[i] = true;
 	}

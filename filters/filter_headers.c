@@ -51,21 +51,32 @@ static size_t add_from(struct call *call, struct span body, size_t before)
 	return before + mailboxes.count;
 }
 
+/* Invisible characters and controls out; encoded words stay as they are. */
+static struct span unfolded(struct call *call, struct span body)
+{
+	struct buffer text = BUFFER_INIT(MIME_FIELD_MAX);
+	struct span out = SPAN_NONE;
+
+	if (header_unfold(span_first(body, MIME_FIELD_MAX), &text))
+		out = text_harmless(buffer_span(&text), call_arena(call));
+	buffer_free(&text);
+	return out;
+}
+
 static void add_named(struct call *call, const struct header_field *field)
 {
 	const struct charsets *charsets = call_home(call)->state;
-	struct arena *arena = call_arena(call);
 
 	if (call_text(call)) {
 		if (header_is(field, span_text(call_text(call))))
-			call_add_text(call, HEADER,
-				text_harmless(header_text(field->body, arena), arena));
+			call_add_text(call, HEADER, unfolded(call, field->body));
 	} else if (call_wants(call, SUBJECT) && header_is(field, SPAN("subject"))) {
-		call_add_text(call, SUBJECT, header_decode_text(charsets, field->body, arena));
+		call_add_text(
+			call, SUBJECT, header_decode_text(charsets, field->body, call_arena(call)));
 	} else if (call_wants(call, LIST_ID) && header_is(field, SPAN("list-id"))) {
-		call_add_text(call, LIST_ID, header_angle(field->body, arena));
+		call_add_text(call, LIST_ID, header_angle(field->body, call_arena(call)));
 	} else if (call_wants(call, MESSAGE_ID) && header_is(field, SPAN("message-id"))) {
-		call_add_text(call, MESSAGE_ID, header_angle(field->body, arena));
+		call_add_text(call, MESSAGE_ID, header_angle(field->body, call_arena(call)));
 	}
 }
 

@@ -66,8 +66,8 @@ static enum call_status run(struct call *call)
 	call_add_bool(call, HELO_ESMTP, view->esmtp);
 	call_add_bool(call, HELO_IS_ME, is_me(call, view->helo, &literal));
 	if (is_literal || !fqdn)
-		call_add_bool(call, HELO_RESOLVES,
-			is_literal && ip_equal(&literal, &view->client.ip));
+		call_add_bool(
+			call, HELO_RESOLVES, is_literal && ip_equal(&literal, &view->client.ip));
 	if (is_literal || !fqdn || !call_wants(call, HELO_RESOLVES))
 		return CALL_DONE;
 	all = questions_new(call, on_address, on_addresses);

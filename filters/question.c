@@ -23,8 +23,7 @@ static bool is_ascii(struct span text)
 	return true;
 }
 
-/* What was asked for in the script that people write. */
-static struct span ascii_name(struct call *call, struct span name)
+struct span question_name(struct call *call, struct span name)
 {
 	struct span host;
 
@@ -62,6 +61,15 @@ static void on_done(struct dns_query *query)
 		call_done(all->call);
 }
 
+static bool start(struct dns *dns, struct dns_query *query)
+{
+	if (dns)
+		return dns_start(dns, query);
+	query->outcome = DNS_FAILED;
+	query->error = "there is no DNS here";
+	return true;
+}
+
 void question_ask(struct questions *all, struct span name, enum dns_type type, unsigned tag)
 {
 	struct question *question = call_memory(all->call, sizeof(*question));
@@ -70,13 +78,13 @@ void question_ask(struct questions *all, struct span name, enum dns_type type, u
 	question->tag = tag;
 	question->next = all->first;
 	all->first = question;
-	question->query.name = call_copy(all->call, ascii_name(all->call, name));
+	question->query.name = call_copy(all->call, question_name(all->call, name));
 	question->query.type = type;
 	question->query.arena = call_arena(all->call);
 	question->query.done = on_done;
 	question->query.context = question;
 	all->under_way++;
-	if (dns_start(call_home(all->call)->dns, &question->query))
+	if (start(call_home(all->call)->dns, &question->query))
 		take_answer(question);
 }
 

@@ -44,6 +44,9 @@ struct questions *questions_new(struct call *call, void (*answered)(struct quest
  * answered NXDOMAIN. */
 void question_ask(struct questions *all, struct span name, enum dns_type type, unsigned tag);
 
+/* A name with its U-labels as A-labels, as question_ask does it. In the call's memory. */
+struct span question_name(struct call *call, struct span name);
+
 /* What `run` returns. */
 enum call_status questions_wait(struct questions *all);
 

@@ -124,6 +124,7 @@ struct parser {
 	bool tags_read_score; /* some tag so far hangs on the score */
 	struct rule_test **tests_end;
 	struct rule_test_value **values_end; /* of the test in hand */
+	struct names given_names;            /* of the test in hand: slot_key with the window */
 	struct given *givens;
 	struct given **givens_end;
 };
@@ -146,9 +147,14 @@ bool parser_mistake(struct parser *p, const struct token *at, const char *help, 
 void parser_warning(struct parser *p, const struct token *at, const char *help, const char *format,
 	...) PRINTF_LIKE(4, 5);
 
-/* As parser_mistake at the next token, whose own complaint comes first if it is a TOKEN_ERROR; at
- * the end of the file or the line: behind what was taken last. */
-bool parser_unexpected(struct parser *p, const char *help, const char *format, ...)
+/* Behind a mistake that something else told of: stops after too many. */
+void parser_count(struct parser *p);
+
+/* As parser_mistake, where something is missing before the next token: told there, or behind the
+ * last one at the end of a line; where the next one has no place: told at it. If it is a
+ * TOKEN_ERROR, what it says is told instead. */
+bool parser_missing(struct parser *p, const char *help, const char *format, ...) PRINTF_LIKE(3, 4);
+bool parser_misplaced(struct parser *p, const char *help, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 
 /* "did you mean `x`?", NULL for NULL. */
@@ -200,6 +206,9 @@ bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 /* An address, network or range as range; false: told. */
 bool value_range(struct parser *p, const char *owner, const struct token *at, struct ip_range *out);
 
+/* An empty list that goes with the arena of the rules; NULL: told. */
+struct list *value_new_list(struct parser *p, enum list_type type, const struct token *at);
+
 /* A nameless list of the items; NULL: told. */
 struct list *value_list(struct parser *p, enum list_type type, const struct value *value);
 
@@ -224,6 +233,8 @@ bool parse_field(struct parser *p, enum field_use use, struct field *out);
 
 /* A plain one, of an address, domain, mail address or text: for `add` and rate(). */
 bool parse_plain_field(struct parser *p, const char *owner, struct field *out);
+
+bool fact_known(struct parser *p, struct span name);
 
 /* Finds a fact by its name for a text or a field; complains at `at`. */
 bool field_find(struct parser *p, const struct token *at, struct span name, struct field *out);
@@ -275,6 +286,9 @@ bool parse_rule(struct parser *p);
 bool parse_for(struct parser *p);
 bool parse_test(struct parser *p);
 void tests_settle(struct parser *p);
+
+/* Whether only texts know such a name: {list.reason}. */
+bool text_own_field(struct span name);
 
 /* One action, appended by the caller; NULL: the form is broken. */
 struct action *parse_action(struct parser *p);

@@ -148,7 +148,7 @@ static struct expr *parse_parenthesis(struct parser *p)
 	if (!e || parser_accept_mark(p, TOKEN_RIGHT_PAREN))
 		return e;
 	if (p->token.kind == TOKEN_ERROR)
-		parser_unexpected(p, NULL, "a ) is missing");
+		parser_missing(p, NULL, "a ) is missing");
 	else
 		parser_mistake(p, &opened, NULL, "this ( is never closed: a ) is missing %s",
 			p->token.kind == TOKEN_END

@@ -147,10 +147,10 @@ static bool parse_on_error(struct parser *p)
 
 	parser_take(p);
 	if (!parser_accept(p, "error"))
-		return parser_unexpected(p, help, "`on` is followed by error");
+		return parser_missing(p, help, "`on` is followed by error");
 	at = p->token;
-	if (at.kind != TOKEN_WORD)
-		return parser_unexpected(p, help, "`on error` needs defer or skip");
+	if (at.kind != TOKEN_WORD || token_is(&at, "then"))
+		return parser_missing(p, help, "`on error` needs defer or skip");
 	parser_take(p);
 	if (token_is(&at, "defer"))
 		p->rule->on_error = ON_ERROR_DEFER;
@@ -196,6 +196,18 @@ static bool parse_actions(struct parser *p, struct rule_parts *parts)
 	return true;
 }
 
+static bool unknown_clause(struct parser *p)
+{
+	static const char *const words[] = {"when", "unless", "on", "then"};
+	struct nearest nearest = nearest_to(p->token.text);
+
+	for (size_t i = 0; p->token.kind == TOKEN_WORD && i < COUNT_OF(words); i++)
+		nearest_offer(&nearest, words[i]);
+	return parser_misplaced(p, parser_suggest(p, nearest.best),
+		"when, unless, on error or then is expected here, not `%.*s`",
+		SPAN_ARGS(p->token.text));
+}
+
 static bool parse_clauses(struct parser *p, struct rule_parts *parts)
 {
 	bool ok = true;
@@ -212,9 +224,7 @@ static bool parse_clauses(struct parser *p, struct rule_parts *parts)
 			return parser_mistake(p, &parts->name, NULL,
 				"the rule `%s` is never closed: a } is missing", p->rule->name);
 		else
-			return parser_unexpected(p, NULL,
-				"when, unless, on error or then is expected here, not `%.*s`",
-				SPAN_ARGS(p->token.text));
+			return unknown_clause(p);
 	}
 	return ok && parse_actions(p, parts);
 }
@@ -231,7 +241,7 @@ static bool parse_end(struct parser *p, const struct rule_parts *parts)
 	if (p->token.kind == TOKEN_WORD)
 		return parser_mistake(p, &p->token, "several actions stand between commas",
 			"a , or a } is missing before this");
-	return parser_unexpected(
+	return parser_misplaced(
 		p, NULL, "`%.*s` has no place behind this action", SPAN_ARGS(p->token.text));
 }
 
@@ -345,7 +355,7 @@ static void parse_body(struct parser *p, const struct token *opened)
 		} else {
 			unsigned depth = p->depth;
 
-			parser_unexpected(p, NULL, "`for` holds rules and other `for`, not `%.*s`",
+			parser_misplaced(p, NULL, "`for` holds rules and other `for`, not `%.*s`",
 				SPAN_ARGS(p->token.text));
 			parser_take(p);
 			parser_recover(p, depth);
@@ -374,9 +384,9 @@ bool parse_for(struct parser *p)
 	around.when = parse_expr(p);
 	open = p->token.kind == TOKEN_LEFT_BRACE;
 	if (around.when && !open)
-		parser_unexpected(p, "write: for rcpt.domain == \"example.com\" { rule ... }",
+		parser_missing(p, "write: for rcpt.domain == \"example.com\" { rule ... }",
 			"a { is missing: the rules of `for` stand in braces");
-	while (!open && p->token.kind != TOKEN_END && !parser_at_item(p)) {
+	while (!open && p->token.kind != TOKEN_END && !parser_at(p, "rule") && !parser_at_item(p)) {
 		parser_take(p);
 		open = p->token.kind == TOKEN_LEFT_BRACE;
 	}

@@ -148,10 +148,7 @@ static void put(struct html_walk *w, struct span text)
 	else if (out->len && w->blank)
 		w->reader->cut |= !buffer_add_char(out, ' ');
 	w->line = w->blank = false;
-	if (!buffer_add(out, text)) {
-		w->reader->cut = true;
-		(void)buffer_add(out, utf8_first(text, out->max - out->len));
-	}
+	w->reader->cut |= !text_add(out, text);
 }
 
 static void put_point(struct html_walk *w, uint32_t point)
@@ -172,16 +169,26 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
 }
 
-/* Text up to the next '<', '&' or blank. */
+static bool is_plain(unsigned char c)
+{
+	return c > ' ' && c != '<' && c != '&' && c != 0x7F;
+}
+
+/* Text up to the next '<', '&' or blank, of which a no-break space is one. */
 static void take_run(struct html_walk *w)
 {
+	struct span s = w->rest;
 	size_t len = 0;
 
-	while (len < w->rest.len && w->rest.at[len] != '<' && w->rest.at[len] != '&' &&
-		(unsigned char)w->rest.at[len] > ' ' && w->rest.at[len] != 0x7F)
+	while (len < s.len && is_plain((unsigned char)s.at[len]) &&
+		!(s.at[len] == '\xC2' && span_starts(span_from(s, len), SPAN("\xC2\xA0"))))
 		len++;
-	/* A no-break space inside separates words all the same. */
-	put(w, span_first(w->rest, len));
+	if (len == 0) {
+		w->blank = true;
+		len = 2;
+	} else {
+		put(w, span_first(s, len));
+	}
 	w->rest = span_from(w->rest, len);
 }
 
@@ -248,8 +255,7 @@ static struct span decoded_value(struct html_walk *w, struct span raw)
 
 	while (raw.len && len + 4 <= sizeof(w->value)) {
 		uint32_t point;
-		size_t taken =
-			raw.at[0] == '&' ? reference(span_from(raw, 1), true, &point) : 0;
+		size_t taken = raw.at[0] == '&' ? reference(span_from(raw, 1), true, &point) : 0;
 
 		if (taken) {
 			buffer_clear(&point_text);
@@ -267,42 +273,47 @@ static struct span decoded_value(struct html_walk *w, struct span raw)
 	return span_make(w->value, len);
 }
 
-/* "0; url='http://...'" of a meta refresh. */
+static bool is_quote(char c)
+{
+	return c == '"' || c == '\'';
+}
+
+/* "0; url='http://...'" of a meta refresh; empty where there is none. */
 static struct span refresh_address(struct span content)
 {
-	size_t i = 0;
+	size_t end = 0;
 
-	while (i + 3 < content.len && !span_starts_nocase(span_from(content, i), SPAN("url")))
-		i++;
-	content = span_from(content, i + 3);
-	while (content.len && (is_space(content.at[0]) || content.at[0] == '=' ||
-				      content.at[0] == '"' || content.at[0] == '\''))
+	while (content.len && !span_starts_nocase(content, SPAN("url")))
 		content = span_from(content, 1);
-	return span_first(content, span_find_char(content, content.len && i ? '"' : '"'));
+	content = span_from(content, 3);
+	while (content.len &&
+		(is_space(content.at[0]) || content.at[0] == '=' || is_quote(content.at[0])))
+		content = span_from(content, 1);
+	while (end < content.len && !is_quote(content.at[end]))
+		end++;
+	return span_first(content, end);
 }
 
 /* Each url(...) of a style. */
 static void style_addresses(struct html_walk *w, struct span style)
 {
-	for (;;) {
-		size_t at = span_find_char(style, '('), start = at;
-		struct span inner;
+	while (style.len) {
+		size_t at = span_find_char(style, '(');
+		bool is_url = at >= 3 && at < style.len &&
+			      span_starts_nocase(span_from(style, at - 3), SPAN("url"));
+		struct span inner = span_from(style, at + 1);
 
-		if (at == style.len)
-			return;
-		start = at >= 3 ? at - 3 : at;
-		inner = span_from(style, at + 1);
+		style = inner;
+		if (!is_url)
+			continue;
 		inner = span_first(inner, span_find_char(inner, ')'));
-		while (inner.len && (is_space(inner.at[0]) || inner.at[0] == '"' ||
-					    inner.at[0] == '\''))
+		style = span_from(style, inner.len);
+		while (inner.len && (is_space(inner.at[0]) || is_quote(inner.at[0])))
 			inner = span_from(inner, 1);
-		while (inner.len && (is_space(inner.at[inner.len - 1]) ||
-					    inner.at[inner.len - 1] == '"' ||
-					    inner.at[inner.len - 1] == '\''))
+		while (inner.len &&
+			(is_space(inner.at[inner.len - 1]) || is_quote(inner.at[inner.len - 1])))
 			inner.len--;
-		if (span_starts_nocase(span_from(style, start), SPAN("url")))
-			w->reader->link(w->reader->context, inner);
-		style = span_from(style, at + 1);
+		w->reader->link(w->reader->context, inner);
 	}
 }
 

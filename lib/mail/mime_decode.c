@@ -457,10 +457,9 @@ static size_t ascii_run(struct span s)
 	return len;
 }
 
-/* Adds as much of the text as there is room for; false: not all. */
-static bool add_some(struct buffer *out, struct span text)
+bool text_add(struct buffer *out, struct span text)
 {
-	struct span fits = span_first(text, out->max - out->len);
+	struct span fits = utf8_first(text, out->max - out->len);
 
 	return buffer_add(out, fits) && fits.len == text.len;
 }
@@ -470,7 +469,7 @@ static bool decode_utf8(struct span bytes, struct buffer *out)
 	while (bytes.len) {
 		size_t run = ascii_run(bytes);
 
-		if (!add_some(out, span_first(bytes, run)))
+		if (!text_add(out, span_first(bytes, run)))
 			return false;
 		bytes = span_from(bytes, run);
 		if (bytes.len && !utf8_put(out, utf8_next(&bytes)))
@@ -541,8 +540,9 @@ static const struct {
 	{"BIG5-HKSCS", "big5 big5-hkscs cn-big5 x-x-big5 cp950 windows-950"},
 	{"CP932", "shift_jis shift-jis sjis ms_kanji x-sjis windows-31j cp932 csshiftjis"},
 	{"EUC-JP-MS", "euc-jp x-euc-jp eucjp"},
-	{"ISO-2022-JP-3", "iso-2022-jp csiso2022jp iso-2022-jp-1 iso-2022-jp-2 iso-2022-jp-3 cp50220 "
-			  "cp50221"},
+	{"ISO-2022-JP-3",
+		"iso-2022-jp csiso2022jp iso-2022-jp-1 iso-2022-jp-2 iso-2022-jp-3 cp50220 "
+		"cp50221"},
 	{"CP949", "euc-kr ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601 cp949 windows-949 uhc "
 		  "korean cseuckr"},
 	{"ISO-2022-KR", "iso-2022-kr csiso2022kr"},
@@ -615,7 +615,7 @@ static bool flush_iconv(iconv_t cd, struct buffer *out)
 	size_t room = sizeof(chunk);
 
 	(void)iconv(cd, NULL, NULL, &at, &room);
-	return add_some(out, span_make(chunk, (size_t)(at - chunk)));
+	return text_add(out, span_make(chunk, (size_t)(at - chunk)));
 }
 
 /* glibc's iconv takes whole characters as far as it can, so a small out only means more rounds. A
@@ -633,7 +633,7 @@ static bool decode_iconv(iconv_t cd, struct span bytes, struct buffer *out)
 		bool failed = iconv(cd, &in, &left, &at, &room) == (size_t)-1;
 		int why = errno;
 
-		if (!add_some(out, span_make(chunk, (size_t)(at - chunk))))
+		if (!text_add(out, span_make(chunk, (size_t)(at - chunk))))
 			return false;
 		if (failed && (why != E2BIG || before == left)) {
 			if (left == 0)

@@ -17,12 +17,12 @@ enum mime_encoding { MIME_IDENTITY, MIME_BASE64, MIME_QUOTED, MIME_UU };
 
 struct mime_decoder {
 	enum mime_encoding encoding;
-	uint8_t state;   /* private: where in the encoding's grammar we are */
-	uint8_t phase;   /* private: characters of the unfinished group */
-	uint8_t left;    /* private: bytes that the uuencoded line still owes */
-	uint32_t bits;   /* private: of the unfinished group */
-	char held;       /* private: the first digit behind '=' */
-	uint64_t size;   /* decoded bytes so far */
+	uint8_t state; /* private: where in the encoding's grammar we are */
+	uint8_t phase; /* private: characters of the unfinished group */
+	uint8_t left;  /* private: bytes that the uuencoded line still owes */
+	uint32_t bits; /* private: of the unfinished group */
+	char held;     /* private: the first digit behind '=' */
+	uint64_t size; /* decoded bytes so far */
 };
 
 /* The least room for one step of mime_decode. */
@@ -50,14 +50,17 @@ void charsets_free(struct charsets **charsets);
 
 /* Adds bytes in the named charset to `out` as UTF-8, as far as there is room; false: something
  * did not fit. Empty, unknown and us-ascii: UTF-8 if it is that, windows-1252 if not. */
-bool charset_decode(const struct charsets *charsets, struct span name, struct span bytes,
-	struct buffer *out) MUST_CHECK;
+bool charset_decode(
+	const struct charsets *charsets, struct span name, struct span bytes, struct buffer *out);
 
 /* Whether the name is in the table (or is UTF-8 or ASCII). */
 bool charset_known(struct span name) MUST_CHECK;
 
 /* Adds a code point as UTF-8; what is none (surrogates, above 10FFFF) as U+FFFD. */
-bool utf8_put(struct buffer *out, uint32_t point) MUST_CHECK;
+bool utf8_put(struct buffer *out, uint32_t point);
+
+/* Adds as many bytes of the text as there is room for, whole characters only; false: not all. */
+bool text_add(struct buffer *out, struct span text);
 
 /* Takes the character at the front of *text (not empty) off it; U+FFFD and at least one byte where
  * it is broken (the longest prefix of a character counts as one, as browsers do it). */

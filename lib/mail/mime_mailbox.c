@@ -6,8 +6,6 @@
  */
 #include "lib/mail/mime_words.h"
 
-#include "lib/mail/header.h"
-
 /* Words of the mailbox under way; further ones are only seen as text. */
 enum { WORDS_MAX = 64 };
 
@@ -124,9 +122,9 @@ static struct span phrase(struct mailbox_parse *p, size_t count, size_t without)
 		if (i == without)
 			continue;
 		if (text.len)
-			(void)buffer_add_char(&text, ' ');
-		(void)buffer_add(&text, p->words[i].quoted ? unquoted(p->words[i].text, p->arena)
-							    : p->words[i].text);
+			text_add(&text, SPAN(" "));
+		text_add(&text, p->words[i].quoted ? unquoted(p->words[i].text, p->arena)
+						   : p->words[i].text);
 	}
 	result = header_decode_text(p->charsets, buffer_span(&text), p->arena);
 	buffer_free(&text);
@@ -271,14 +269,10 @@ void mailboxes_parse(const struct charsets *charsets, struct span body, struct a
 	struct mime_mailboxes *out)
 {
 	struct mailbox_parse p = {.charsets = charsets, .arena = arena, .out = out};
-	struct buffer text = BUFFER_INIT(MIME_FIELD_MAX);
-	struct span s;
+	struct span s = header_text(body, arena);
 
 	*out = (struct mime_mailboxes){
 		.items = arena_alloc(arena, MIME_MAILBOXES_MAX * sizeof(*out->items))};
-	(void)header_unfold(span_first(body, MIME_FIELD_MAX), &text);
-	s = arena_span(arena, buffer_span(&text));
-	buffer_free(&text);
 	for (size_t i = 0; i < s.len;) {
 		if (is_blank(s.at[i])) {
 			i++;

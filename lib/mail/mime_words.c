@@ -31,8 +31,7 @@ static struct span trim(struct span s)
 	return s;
 }
 
-/* Unfolded, without the blanks at both ends; lies in the arena. */
-static struct span unfolded(struct span body, struct arena *arena)
+struct span header_text(struct span body, struct arena *arena)
 {
 	struct buffer text = BUFFER_INIT(MIME_FIELD_MAX);
 	struct span result = SPAN("");
@@ -198,7 +197,7 @@ static struct span decode_words(
 	if (fits && charset.at)
 		fits = charset_decode(charsets, charset, buffer_span(&bytes), &out);
 	if (fits)
-		(void)charset_decode(charsets, SPAN_NONE, span_from(text, from), &out);
+		charset_decode(charsets, SPAN_NONE, span_from(text, from), &out);
 	buffer_free(&bytes);
 	return settle(&out, arena);
 }
@@ -206,12 +205,12 @@ static struct span decode_words(
 struct span header_decode_text(
 	const struct charsets *charsets, struct span body, struct arena *arena)
 {
-	return text_harmless(decode_words(charsets, unfolded(body, arena), arena), arena);
+	return text_harmless(decode_words(charsets, header_text(body, arena), arena), arena);
 }
 
 struct span header_angle(struct span body, struct arena *arena)
 {
-	struct span text = unfolded(body, arena);
+	struct span text = header_text(body, arena);
 	size_t open = text.len, close;
 
 	while (open && text.at[open - 1] != '<')
@@ -288,8 +287,8 @@ static void take_value(struct span *s, struct arena *arena, struct piece *out, b
 		*odd = *odd || !closed;
 		/* "a.txt".exe: some readers go on to the ';'. */
 		if (behind.len && behind.at[0] != '(')
-			out->other = span_text(arena_print(arena, "%.*s%.*s",
-				SPAN_ARGS(out->value), SPAN_ARGS(behind)));
+			out->other = span_text(arena_print(
+				arena, "%.*s%.*s", SPAN_ARGS(out->value), SPAN_ARGS(behind)));
 	} else {
 		out->value = trim(span_first(*s, span_find_char(*s, ';')));
 		/* x.exe (y): a comment to some, part of the name to others. */
@@ -327,7 +326,8 @@ static void read_name(struct span text, struct arena *arena, struct piece *out)
 /* Those that mean something to us; any others would only use up MIME_PARAMETERS_MAX. */
 static bool matters(struct span name)
 {
-	static const char *const names[] = {"filename", "name", "boundary", "charset", "smime-type"};
+	static const char *const names[] = {
+		"filename", "name", "boundary", "charset", "smime-type"};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		if (span_equal(name, span_text(names[i])))
@@ -377,8 +377,20 @@ static struct span in_utf8(const struct charsets *charsets, struct span charset,
 {
 	struct buffer out = BUFFER_INIT(3 * MIME_FIELD_MAX);
 
-	(void)charset_decode(charsets, charset, bytes, &out);
+	charset_decode(charsets, charset, bytes, &out);
 	return settle(&out, arena);
+}
+
+/* A boundary is compared with lines as they come: it has no charset. */
+static bool is_bytes(struct span name)
+{
+	return span_equal(name, SPAN("boundary"));
+}
+
+static struct span decode_plain(
+	const struct charsets *charsets, struct span name, struct span value, struct arena *arena)
+{
+	return is_bytes(name) ? value : decode_words(charsets, value, arena);
 }
 
 static struct span decode_extended(
@@ -387,7 +399,7 @@ static struct span decode_extended(
 	struct buffer bytes = BUFFER_INIT(MIME_FIELD_MAX);
 	struct span charset = take_charset(&value), result;
 
-	(void)add_escaped(&bytes, value, '%', false);
+	add_escaped(&bytes, value, '%', false);
 	result = in_utf8(charsets, charset, buffer_span(&bytes), arena);
 	buffer_free(&bytes);
 	/* Some programs put encoded words here too. */
@@ -410,28 +422,48 @@ static struct piece *next_numbered(struct pieces *pieces, struct span name, int 
 	return best;
 }
 
-/* name*0, name*1*, ... in order of their numbers, whatever stands between or is missing. */
+/* Adds the extended pieces that follow p to the run; returns the last of them. */
+static struct piece *last_extended(struct pieces *pieces, struct piece *p, struct buffer *run)
+{
+	struct piece *next;
+
+	while ((next = next_numbered(pieces, p->name, p->number)) && next->extended) {
+		text_add(run, next->value);
+		p = next;
+	}
+	return p;
+}
+
+/* name*0, name*1*, ... in order of their numbers, whatever stands between or is missing. A "%2" at
+ * the end of one and an "e" in the next are a dot, as for readers who join first. */
 static struct span join(const struct charsets *charsets, struct pieces *pieces, struct span name,
 	struct arena *arena)
 {
-	struct buffer bytes = BUFFER_INIT(MIME_FIELD_MAX);
+	struct buffer bytes = BUFFER_INIT(MIME_FIELD_MAX), run = BUFFER_INIT(MIME_FIELD_MAX);
 	struct span charset = SPAN_NONE, result;
 	struct piece *p = next_numbered(pieces, name, NOT_NUMBERED);
 
 	if (p && p->extended)
 		charset = take_charset(&p->value);
 	for (; p; p = next_numbered(pieces, name, p->number)) {
-		if (p->extended)
-			(void)add_escaped(&bytes, p->value, '%', false);
-		else
-			(void)buffer_add(&bytes, p->value);
+		text_add(&run, p->value);
+		if (!p->extended) {
+			text_add(&bytes, buffer_span(&run));
+			buffer_clear(&run);
+			continue;
+		}
+		p = last_extended(pieces, p, &run);
+		add_escaped(&bytes, buffer_span(&run), '%', false);
+		buffer_clear(&run);
 	}
 	for (size_t i = 0; i < pieces->count; i++)
 		if (pieces->items[i].number >= 0 && span_equal(pieces->items[i].name, name))
 			pieces->items[i].used = true;
-	result = in_utf8(charsets, charset, buffer_span(&bytes), arena);
+	result = is_bytes(name) ? arena_span(arena, buffer_span(&bytes))
+				: in_utf8(charsets, charset, buffer_span(&bytes), arena);
 	buffer_free(&bytes);
-	return charset.at ? result : decode_words(charsets, result, arena);
+	buffer_free(&run);
+	return charset.at ? result : decode_plain(charsets, name, result, arena);
 }
 
 static void add_parameter(
@@ -447,18 +479,18 @@ static void add_piece(const struct charsets *charsets, struct pieces *pieces, st
 	if (p->used)
 		return;
 	if (p->number >= 0) {
-		add_parameter(field, p->name, join(charsets, pieces, p->name, arena),
-			MIME_CONTINUED);
+		add_parameter(
+			field, p->name, join(charsets, pieces, p->name, arena), MIME_CONTINUED);
 		return;
 	}
 	if (p->extended)
-		add_parameter(field, p->name, decode_extended(charsets, p->value, arena),
-			MIME_EXTENDED);
-	else
 		add_parameter(
-			field, p->name, decode_words(charsets, p->value, arena), MIME_PLAIN);
+			field, p->name, decode_extended(charsets, p->value, arena), MIME_EXTENDED);
+	else
+		add_parameter(field, p->name, decode_plain(charsets, p->name, p->value, arena),
+			MIME_PLAIN);
 	if (p->other.at)
-		add_parameter(field, p->name, decode_words(charsets, p->other, arena),
+		add_parameter(field, p->name, decode_plain(charsets, p->name, p->other, arena),
 			MIME_OTHER_READING);
 }
 
@@ -511,14 +543,14 @@ static struct span restore_semicolon(struct span text, struct arena *arena)
 		start--;
 	while (start && !is_blank(text.at[start - 1]))
 		start--;
-	return span_text(arena_print(arena, "%.*s;%.*s", (int)start, text.at,
-		(int)(text.len - start), text.at + start));
+	return span_text(arena_print(
+		arena, "%.*s;%.*s", (int)start, text.at, (int)(text.len - start), text.at + start));
 }
 
 void mime_field_parse(const struct charsets *charsets, struct span body, struct arena *arena,
 	struct mime_field *out)
 {
-	struct span s = unfolded(body, arena);
+	struct span s = header_text(body, arena);
 	struct pieces *pieces = arena_alloc(arena, sizeof(*pieces));
 
 	*out = (struct mime_field){.odd = body.len > MIME_FIELD_MAX};

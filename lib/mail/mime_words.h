@@ -23,6 +23,9 @@ enum {
 	MIME_MAILBOXES_MAX = 100  /* kept; all are counted */
 };
 
+/* A body unfolded (RFC 5322 2.2.3) and trimmed; not yet harmless. */
+struct span header_text(struct span body, struct arena *arena);
+
 /* Encoded words decoded, unfolded, trimmed: Subject, Comments, a display name. */
 struct span header_decode_text(
 	const struct charsets *charsets, struct span body, struct arena *arena);

@@ -123,7 +123,7 @@ static void add32(struct buffer *b, uint32_t value)
 /* One character, or \DDD, taken off the front. */
 static char take_char(struct span *text)
 {
-	uint64_t code;
+	uint64_t code = 0;
 	char c = text->at[0];
 
 	if (c != '\\') {
