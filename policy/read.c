@@ -456,7 +456,11 @@ static bool read_stray(struct parser *p)
 		parser_mistake(p, &p->token, parser_suggest(p, nearest.best),
 			"rule, list, for, test or include is expected here, not `%.*s`",
 			SPAN_ARGS(p->token.text));
-	return parser_take(p).kind == TOKEN_RIGHT_BRACE;
+	if (parser_take(p).kind != TOKEN_RIGHT_BRACE)
+		return false;
+	while (p->token.kind == TOKEN_RIGHT_BRACE) /* one mistake, however many */
+		parser_take(p);
+	return true;
 }
 
 static bool read_item(struct parser *p, unsigned includes)
