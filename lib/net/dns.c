@@ -13,7 +13,10 @@
  * - It has built-in zones that claim that private networks and test domains do not exist. Here the
  *   admin's resolver knows best.
  * - A server that does not answer is asked again with longer and longer waits, up to 17 s in all,
- *   and then taken for dead for 15 minutes. Waits are cut, dead servers are tried again.
+ *   and then taken for dead for 15 minutes (infra-host-ttl). Here it is asked less often, and what
+ *   is known of it is forgotten after 5 s, so that a resolver that was restarted is used at once.
+ *   Tried and rejected: lower waits by infra-cache-max-rtt. A server is taken for dead when its
+ * wait has grown to that, which then took three lost packets.
  * - It says what it thinks on stderr, by way of a global: turned off.
  *
  * Questions with the same name and type share one packet to the server and its answer.

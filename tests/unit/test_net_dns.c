@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -631,6 +632,31 @@ static void test_too_many(void **state)
 	stage_end(&s);
 }
 
+/* No descriptor to be had: an answer all the same, and none of ours is lost when there are again.
+ */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit before, none;
+	struct stage s;
+	int lowest;
+
+	(void)state;
+	stage_begin(&s, "a.example A 300 192.0.2.1\nb.example A 300 192.0.2.1\n");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	lowest = dup(0);
+	close(lowest);
+	none.rlim_cur = (rlim_t)lowest;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	s.timeout_ms = 1000;
+	ask(&s, "a.example", DNS_A);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(dns_is_unknown(s.query.outcome));
+	ask(&s, "b.example", DNS_A);
+	assert_outcome(&s.query, DNS_FOUND);
+	stage_end(&s);
+}
+
 /* --- cancelling and closing --- */
 
 static void test_cancel(void **state)
@@ -1087,6 +1113,7 @@ int main(void)
 		cmocka_unit_test(test_thousand),
 		cmocka_unit_test(test_shared_question),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_cancel_answered),
 		cmocka_unit_test(test_close_under_way),
