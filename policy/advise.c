@@ -507,8 +507,8 @@ static void advise_on_last_word(struct advice *a)
 	}
 	if (first)
 		remark(a->remarks, SEVERITY_WARNING, &first->place, NULL,
-			"rule `%s`%s never acts: `%s` above decides always", first->name,
-			and_more(more, n - 1), policy_rule(p, a->always)->name);
+			"rule `%s`%s never act%s: `%s` above decides always", first->name,
+			and_more(more, n - 1), n > 1 ? "" : "s", policy_rule(p, a->always)->name);
 }
 
 /* --- what this version has not --- */

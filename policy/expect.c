@@ -318,30 +318,32 @@ static void say_got(const struct trial *t, const struct action *expected, struct
 	}
 }
 
-/* Facts that rules could not do without. */
+/* Marks the slots that keep rules from being decided. */
+static bool *slots_missed(const struct trial *t)
+{
+	bool *missed = arena_alloc(t->arena, t->policy->n_slots + 1);
+
+	for (size_t i = 0; i < t->policy->n_rules; i++) {
+		const struct rule *rule = policy_rule(t->policy, i);
+
+		if (evaluation_truth(t->e, &t->subject, rule) != TRUTH_ERROR)
+			continue;
+		for (unsigned k = 0; k < rule->n_slots; k++)
+			missed[rule->slots[k]->number] = !t->given[rule->slots[k]->number];
+	}
+	return missed;
+}
+
 static void say_missing(const struct trial *t, struct buffer *out)
 {
+	const bool *missed = slots_missed(t);
 	size_t n = 0;
 
-	for (size_t i = 0; i < t->policy->n_slots; i++) {
-		const struct slot *slot = t->policy->rules->slots[i];
-		bool asked = false;
-
-		for (size_t k = 0; k < t->policy->n_rules && !t->given[i] && !asked; k++) {
-			const struct rule *rule = policy_rule(t->policy, k);
-
-			if (evaluation_truth(t->e, &t->subject, rule) != TRUTH_ERROR)
-				continue;
-			for (unsigned s = 0; s < rule->n_slots; s++)
-				asked = asked || rule->slots[s] == slot;
-		}
-		if (!asked)
-			continue;
-		if (n++ < NAMES_TOLD)
+	for (size_t i = 0; i < t->policy->n_slots; i++)
+		if (missed[i] && n++ < NAMES_TOLD)
 			say(buffer_print(out, "%s%s",
 				n == 1 ? "rules are skipped for facts that are not given: " : ", ",
-				slot->name));
-	}
+				t->policy->rules->slots[i]->name));
 	if (n > NAMES_TOLD)
 		say(buffer_print(out, " and %zu more", n - NAMES_TOLD));
 }

@@ -203,7 +203,7 @@ static void nothing_acts_below_the_last_word(void **state)
 	(void)state;
 	expect_warning("rule a { then reject }\nrule b { when spf == fail then accept }\n"
 		       "rule c { when spf == fail then tag \"x\" }",
-		"t.rules:2:6: warning: rule `b` and 1 more never acts: `a` above decides always");
+		"t.rules:2:6: warning: rule `b` and 1 more never act: `a` above decides always");
 	expect_silence("rule a { then reject }\nrule b { when spf == fail then score 2 }"
 		       "rule c { when helo == \"x\" then reject now }");
 	expect_silence("rule a monitor { then reject }\nrule b { when spf == fail then reject }");
