@@ -16,6 +16,8 @@
 #include "proxy/message/shared.h"
 
 struct backends;
+struct filter_set;
+struct policy;
 struct listener;
 struct quarantine;
 struct session;
@@ -41,6 +43,8 @@ struct worker_setup {
 	int row;            /* ours in shared */
 	int spool_dir;      /* descriptor of the folder for large messages; -1: none, memory only */
 	int quarantine_dir; /* of the folder for messages held back; -1: none, holding fails */
+	const struct policy *policy;       /* NULL: no rules */
+	struct filter_set *filters;        /* what the policy was read with; NULL without one */
 	const uint8_t *ticket_keys;        /* TLS_TICKET_KEYS_SIZE */
 	void (*on_drained)(void *context); /* once, after worker_drain, when the last session is
 					      gone; from the loop */
