@@ -171,15 +171,25 @@ static void count_base64(struct mime_decoder *d, struct span input)
 	}
 }
 
-enum quoted_state { QUOTED_TEXT, QUOTED_EQUALS, QUOTED_DIGIT, QUOTED_BLANK, QUOTED_CR };
-
-static int hex_digit(char c)
+unsigned hex_digit(char c)
 {
 	if (ascii_is_digit(c))
-		return c - '0';
+		return (unsigned)(c - '0');
 	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
 }
+
+bool hex_byte(char high, char low, char *out)
+{
+	unsigned value = hex_digit(high) << 4 | hex_digit(low);
+
+	if (hex_digit(high) > 15 || hex_digit(low) > 15)
+		return false;
+	*out = (char)value;
+	return true;
+}
+
+enum quoted_state { QUOTED_TEXT, QUOTED_EQUALS, QUOTED_DIGIT, QUOTED_BLANK, QUOTED_CR };
 
 /* One byte behind an '='; writes at most three. What is no encoding stands for itself; blanks
  * between '=' and the line's end were added in transport (RFC 2045 6.7 (3)). */
@@ -189,15 +199,14 @@ static size_t quoted_byte(struct mime_decoder *d, char c, char *out)
 
 	switch ((enum quoted_state)d->state) {
 	case QUOTED_EQUALS:
-		if (hex_digit(c) >= 0) {
+		if (hex_digit(c) < 16) {
 			d->held = c;
 			d->state = QUOTED_DIGIT;
 			return 0;
 		}
 		break;
 	case QUOTED_DIGIT:
-		if (hex_digit(c) >= 0) {
-			out[0] = (char)(hex_digit(d->held) << 4 | hex_digit(c));
+		if (hex_byte(d->held, c, out)) {
 			d->state = QUOTED_TEXT;
 			return 1;
 		}
@@ -478,25 +487,25 @@ static bool decode_utf8(struct span bytes, struct buffer *out)
 	return true;
 }
 
-/* UTF-8, but for a character that is cut at the end: where we stopped reading. */
+/* UTF-8; behind one character of it, another that is cut at the end counts too (where we stopped
+ * reading). */
 static bool looks_utf8(struct span bytes)
 {
-	while (bytes.len) {
+	bool seen = false;
+
+	for (;;) {
 		struct span rest;
 
 		bytes = span_from(bytes, ascii_run(bytes));
+		if (bytes.len == 0)
+			return true;
 		rest = bytes;
-		if (bytes.len && utf8_next(&rest) == REPLACEMENT) {
-			/* U+FFFD may stand there as such. */
-			if (span_starts(bytes, SPAN("\xEF\xBF\xBD")))
-				rest = span_from(bytes, 3);
-			else
-				return rest.len == 0 && bytes.len < 4 &&
-				       (uint8_t)bytes.at[0] >= 0xC2;
-		}
+		/* U+FFFD may stand there as such. */
+		if (utf8_next(&rest) == REPLACEMENT && !span_starts(bytes, SPAN("\xEF\xBF\xBD")))
+			return seen && rest.len == 0 && (uint8_t)bytes.at[0] >= 0xC2;
+		seen = true;
 		bytes = rest;
 	}
-	return true;
 }
 
 /* --- charsets --- */

@@ -183,10 +183,11 @@ static void end_mailbox(struct mailbox_parse *p)
 		if (!has_at(&p->words[i]))
 			continue;
 		found++;
-		add(p, p->words[i].text, p->word_count, i);
+		add(p, compact(p->words[i].text, p->arena), p->word_count, i);
 	}
 	if (!found && !p->given && p->word_count)
-		add(p, p->words[p->word_count - 1].text, p->word_count - 1, p->word_count);
+		add(p, compact(p->words[p->word_count - 1].text, p->arena), p->word_count - 1,
+			p->word_count);
 	p->word_count = 0;
 	p->comment = SPAN_NONE;
 	p->given = false;

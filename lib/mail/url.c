@@ -19,14 +19,6 @@
 
 enum { LABEL_MAX = 63, POINTS_MAX = 256 };
 
-static int hex_digit(char c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* --- hosts --- */
 
 static uint32_t lower_point(uint32_t p)
@@ -49,15 +41,13 @@ static uint32_t lower_point(uint32_t p)
 	return p;
 }
 
-/* One code point of a host as it counts; 0: it does not. */
+/* One code point of a host as it counts. */
 static uint32_t map_point(uint32_t p)
 {
 	if (p >= 0xFF01 && p <= 0xFF5E)
 		p -= 0xFF01 - '!';
 	if (p == 0x3002 || p == 0xFF61)
 		return '.';
-	if (point_invisible(p))
-		return 0;
 	return lower_point(p);
 }
 
@@ -156,13 +146,11 @@ static struct span percent_decoded(struct span s, char *out, size_t room)
 	size_t len = 0;
 
 	for (size_t i = 0; i < s.len && len < room; i++) {
-		if (s.at[i] == '%' && i + 2 < s.len && hex_digit(s.at[i + 1]) >= 0 &&
-			hex_digit(s.at[i + 2]) >= 0) {
-			out[len++] = (char)(hex_digit(s.at[i + 1]) << 4 | hex_digit(s.at[i + 2]));
+		char c = s.at[i];
+
+		if (c == '%' && i + 2 < s.len && hex_byte(s.at[i + 1], s.at[i + 2], &c))
 			i += 2;
-		} else {
-			out[len++] = s.at[i];
-		}
+		out[len++] = c;
 	}
 	return span_make(out, len);
 }
@@ -174,10 +162,11 @@ static bool put_name(struct buffer *out, struct span name)
 	size_t count = 0;
 
 	while (name.len) {
-		uint32_t p = map_point(utf8_next(&name));
+		uint32_t p = utf8_next(&name);
 
-		if (p == 0)
+		if (point_invisible(p))
 			continue;
+		p = map_point(p);
 		if (p != '.') {
 			if (forbidden(p) || count == POINTS_MAX)
 				return false;
@@ -208,11 +197,11 @@ static bool read_number(struct span s, uint64_t *out)
 		return false;
 	}
 	for (size_t i = 0; i < s.len; i++) {
-		int digit = hex_digit(s.at[i]);
+		unsigned digit = hex_digit(s.at[i]);
 
-		if (digit < 0 || (uint32_t)digit >= base || *out > UINT32_MAX)
+		if (digit >= base || *out > UINT32_MAX)
 			return false;
-		*out = *out * base + (uint32_t)digit;
+		*out = *out * base + digit;
 	}
 	return *out <= UINT32_MAX;
 }
