@@ -323,7 +323,8 @@ static bool names_file(const struct token window[WINDOW], bool *include)
 	       (*include || (is_word(t - 1, "file") && is_word(t - 2, "from")));
 }
 
-void rules_files(struct span text, void (*found)(void *context, const char *name), void *context)
+void rules_files(
+	struct span text, void (*found)(void *context, const char *name, bool rules), void *context)
 {
 	struct lexer lexer = lexer_make(text, LEX_RULES);
 	struct arena *arena = arena_new(1024);
@@ -333,7 +334,7 @@ void rules_files(struct span text, void (*found)(void *context, const char *name
 	while ((next = lex_next(&lexer)).kind != TOKEN_END) {
 		shift(window, &next);
 		if (names_file(window, &include))
-			found(context, token_value(&next, arena));
+			found(context, token_value(&next, arena), include);
 	}
 	arena_free(&arena);
 }
