@@ -15,21 +15,25 @@
 
 enum { FILTER_VERSION = 1 };
 
+/* What may be NULL says so. Tables end with a NULL name. */
 struct filter {
 	unsigned version; /* FILTER_VERSION */
 	const char *name;
-	const struct fact *facts; /* ends with a NULL name */
-	const struct filter_option
-		*options;         /* of `filter NAME { }`, ends with a NULL name; or NULL */
-	const char *const *after; /* facts of others to be known first; or NULL */
-	bool (*open)(struct filter_home *home, struct err *err); /* in a worker whose rules read
-								    it; or NULL */
-	void (*close)(struct filter_home *home);                 /* or NULL */
+	const struct fact *facts;
+	const struct filter_option *options; /* of `filter NAME { }`; or NULL */
+	const char *const *after;            /* facts of others to be known first; or NULL */
+
+	/* In a worker whose rules read one of the facts; or NULL. */
+	bool (*open)(struct filter_home *home, struct err *err);
+	void (*close)(struct filter_home *home);
+
 	enum call_status (*run)(struct call *call);
-	void (*feed)(struct call *call, struct span content); /* the message as it comes, headers
-								 first; empty: its end. or NULL */
-	void (*cancel)(
-		struct call *call); /* stop waiting: call_done() soon; NULL if it never waits */
+
+	/* After CALL_WAIT: the message as it comes, headers first; empty: its end. Or NULL. */
+	void (*feed)(struct call *call, struct span content);
+
+	/* Stop waiting: call_done() soon. NULL if it never waits. */
+	void (*cancel)(struct call *call);
 };
 
 #endif

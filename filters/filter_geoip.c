@@ -43,6 +43,13 @@ static void close_filter(struct filter_home *home)
 	free(databases);
 }
 
+static bool tell(int status, const char *path, struct err *err)
+{
+	if (status == MMDB_FILE_OPEN_ERROR || status == MMDB_IO_ERROR)
+		return err_errno(err, "filter geoip: %s", path);
+	return err_set(err, "filter geoip: %s: %s", path, MMDB_strerror(status));
+}
+
 static bool open_filter(struct filter_home *home, struct err *err)
 {
 	struct databases *databases = memory_zeroed(sizeof(*databases));
@@ -56,10 +63,9 @@ static bool open_filter(struct filter_home *home, struct err *err)
 			continue;
 		status = MMDB_open(path, MMDB_MODE_MMAP, &databases->items[i]);
 		if (status != MMDB_SUCCESS) {
+			tell(status, path, err);
 			close_filter(home);
-			return status == MMDB_IO_ERROR ? err_errno(err, "filter geoip: %s", path)
-						       : err_set(err, "filter geoip: %s: %s", path,
-								 MMDB_strerror(status));
+			return false;
 		}
 		databases->is_open[i] = true;
 	}

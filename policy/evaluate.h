@@ -41,6 +41,7 @@ struct outcome outcome_of(const struct evaluation *e);
 /* How stern it is: accept < quarantine < defer, greylist < discard < reject. */
 enum sternness { STERN_ACCEPT, STERN_QUARANTINE, STERN_DEFER, STERN_DISCARD, STERN_REJECT };
 enum sternness outcome_sternness(const struct outcome *outcome);
+enum sternness action_sternness(const struct action *final);
 
 /* Whether all is known that carrying the outcome out needs: of a message that goes on (accept,
  * quarantine) every rule above that does something, and what their texts quote; of others what

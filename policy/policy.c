@@ -1,9 +1,11 @@
 #include "policy/policy.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "lib/base/fail.h"
 #include "policy/read.h"
+#include "policy/text.h"
 #include "policy/truth.h"
 
 enum { GUARD_WORTH = 8 /* so many rules on one slot before an index of them pays */ };
@@ -101,19 +103,17 @@ struct guarding {
 	size_t *rooms;
 };
 
-static void guard_add(struct guarding *g, const struct test *t, size_t rule,
-	const union fact_datum *datum)
+static void guard_add(
+	struct guarding *g, const struct test *t, size_t rule, const union fact_datum *datum)
 {
 	unsigned slot = t->slot->number;
 	struct guard *guard = g->guards[slot];
 
 	if (guard->n == g->rooms[slot]) {
 		g->rooms[slot] = g->rooms[slot] ? 2 * g->rooms[slot] : 16;
-		guard->keys = memory_resize(
-			guard->keys, g->rooms[slot] * sizeof(struct guard_key));
+		guard->keys = memory_resize(guard->keys, g->rooms[slot] * sizeof(struct guard_key));
 	}
-	guard->keys[guard->n++] =
-		(struct guard_key){datum_hash(t->type, datum), (uint32_t)rule};
+	guard->keys[guard->n++] = (struct guard_key){datum_hash(t->type, datum), (uint32_t)rule};
 }
 
 static void on_guard(void *context, const struct test *t, size_t rule)
@@ -192,6 +192,18 @@ static void classify_action(struct policy *p, size_t i, const struct action *a)
 		bits_add(p->of[RULES_NOW], i);
 }
 
+static void classify_text(struct policy *p, size_t i, const struct text *text)
+{
+	for (const struct text_part *part = text ? text->first : NULL; part; part = part->next) {
+		if (part->field == TEXT_SCORE)
+			bits_add(p->of[RULES_QUOTE_SCORE], i);
+		if (part->field == TEXT_TAGS)
+			bits_add(p->of[RULES_QUOTE_TAGS], i);
+		if (part->field == TEXT_LIST_REASON || part->field == TEXT_LIST_ITEM)
+			bits_add(p->of[RULES_QUOTE_LIST], i);
+	}
+}
+
 static void classify(struct policy *p, size_t i)
 {
 	const struct rule *r = policy_rule(p, i);
@@ -203,8 +215,6 @@ static void classify(struct policy *p, size_t i)
 		bits_add(p->of[RULES_FIXED], i);
 	if (r->reads_score)
 		bits_add(p->of[RULES_READ_SCORE], i);
-	if (r->text_reads_score)
-		bits_add(p->of[RULES_QUOTE_SCORE], i);
 	if (r->reads_tags)
 		bits_add(p->of[RULES_READ_TAGS], i);
 	if (r->mode == RULE_MONITOR) {
@@ -213,10 +223,30 @@ static void classify(struct policy *p, size_t i)
 	}
 	if (r->final || r->on_error == ON_ERROR_DEFER)
 		bits_add(p->of[RULES_FINAL], i);
-	for (const struct action *a = r->actions; a; a = a->next)
+	for (const struct action *a = r->actions; a; a = a->next) {
 		classify_action(p, i, a);
+		classify_text(p, i, a->text);
+	}
 	p->score_low += p->scores[i] < 0 ? p->scores[i] : 0;
 	p->score_high += p->scores[i] > 0 ? p->scores[i] : 0;
+}
+
+/* --- tests whose truth is remembered --- */
+
+/* Those that walk over texts or over many values. */
+static bool is_costly(const struct test *t)
+{
+	return t->verdict == VERDICT_NO &&
+	       (t->op == OP_MATCHES || t->op == OP_CONTAINS || t->quantifier != QUANTIFIER_ONE);
+}
+
+static void number_memos(struct policy *p, const struct expr *e)
+{
+	/* Rules made from one `for` share its tests. */
+	if (e->kind == EXPR_TEST && e->test->memo == 0 && is_costly(e->test))
+		e->test->memo = (unsigned)p->n_memos++;
+	for (const struct expr *child = e->first; child; child = child->next)
+		number_memos(p, child);
 }
 
 struct policy *policy_new(struct rules *rules)
@@ -234,6 +264,12 @@ struct policy *policy_new(struct rules *rules)
 	p->scores = arena_alloc(arena, (rules->n + 1) * sizeof(*p->scores));
 	for (size_t i = 0; i < rules->n; i++)
 		classify(p, i);
+	p->n_memos = 1;
+	for (size_t i = 0; i < rules->n; i++)
+		if (policy_rule(p, i)->when && policy_rule(p, i)->mode != RULE_OFF)
+			number_memos(p, policy_rule(p, i)->when);
+	p->scratch = pattern_scratch_new();
+	ENSURE(getrandom(p->hash_key, sizeof(p->hash_key), 0) == sizeof(p->hash_key));
 	p->readers = groups_new(p, false);
 	p->quoters = groups_new(p, true);
 	guards_new(p);
@@ -247,6 +283,7 @@ void policy_free(struct policy **policy)
 	if (!*policy)
 		return;
 	arena = (*policy)->arena;
+	pattern_scratch_free(&(*policy)->scratch);
 	rules_free(&(*policy)->rules);
 	*policy = NULL;
 	arena_free(&arena);

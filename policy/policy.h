@@ -42,6 +42,8 @@ enum rules_that {
 	RULES_READ_SCORE, /* in their condition, themselves or through tags */
 	RULES_READ_TAGS,
 	RULES_QUOTE_SCORE, /* in a text */
+	RULES_QUOTE_TAGS,
+	RULES_QUOTE_LIST, /* {list.reason} or {list.item} */
 	RULES_LIVE,  /* all but `off` */
 	RULES_FIXED, /* conditions without any slot */
 	RULES_COUNT
@@ -57,8 +59,10 @@ struct policy {
 	const struct guard **guards; /* by slot; NULL: none */
 	uint64_t *of[RULES_COUNT]; /* sets of rules */
 	int64_t *scores; /* by rule: what it adds, in SCORE_UNITs */
+	size_t n_memos; /* tests whose truth is remembered (struct test), and one */
 	struct pattern_scratch *scratch; /* owned: for matching; one user at a time */
 	int64_t score_low, score_high; /* while nothing is known */
+	uint8_t hash_key[16]; /* random: for what comes from outside */
 };
 
 /* Takes the rules over. */

@@ -104,6 +104,7 @@ struct test {
 	const struct rule_list *list;
 	struct pattern *const *patterns;
 	int64_t score; /* VERDICT_SCORE: the datum in SCORE_UNITs */
+	unsigned memo; /* policy_new: where evaluations remember how it came out; 0: nowhere */
 };
 
 struct expr {

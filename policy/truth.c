@@ -107,9 +107,9 @@ static bool in_ranges(const struct test *t, const struct ip *ip)
 static bool in_data(const struct test *t, const union fact_datum *datum)
 {
 	for (size_t i = 0; i < t->n; i++)
-		if (t->op == OP_CONTAINS ? contains(datum->text, t->data[i].text)
-		    : t->op == OP_UNDER	 ? is_under(datum->text, t->data[i].text)
-					 : equals(t->type, datum, &t->data[i]))
+		if (t->op == OP_CONTAINS    ? contains(datum->text, t->data[i].text)
+			: t->op == OP_UNDER ? is_under(datum->text, t->data[i].text)
+					    : equals(t->type, datum, &t->data[i]))
 			return true;
 	return false;
 }
@@ -123,8 +123,7 @@ static bool in_list(const struct test *t, const union fact_datum *datum)
 	return list_match_ip(t->list->content, &datum->ip, NULL);
 }
 
-static truth_set matches(
-	const struct test *t, struct span text, struct pattern_scratch *scratch)
+static truth_set matches(const struct test *t, struct span text, struct pattern_scratch *scratch)
 {
 	truth_set out = TRUTH_FALSE;
 
@@ -226,6 +225,8 @@ truth_set test_of_value(
 	bool every = t->quantifier == QUANTIFIER_ALL;
 	truth_set out = truth_of(every);
 
+	if (t->operand == OPERAND_LIST && !t->list->content)
+		return TRUTH_ERROR; /* kept in the store: not at hand */
 	if (t->op == OP_IS_NONE || t->op == OP_IS_NOT_NONE) {
 		out = truth_of(is_none(t, value) == (t->op == OP_IS_NONE));
 	} else if (t->operand == OPERAND_LISTED) {
