@@ -70,7 +70,7 @@ static int show(const struct invocation *invocation)
 	struct loaded loaded;
 	int status = CLI_CONFIGURATION;
 
-	if (!loaded_read(&loaded, invocation->config_path)) {
+	if (!loaded_read_config(&loaded, invocation->config_path)) {
 		print(stderr, &loaded.report);
 	} else if (config_show(loaded.config, changed, &out)) {
 		print(stdout, &out);

@@ -190,7 +190,7 @@ static bool final_agrees(const struct trial *t, const struct action *expected)
 {
 	static const struct action accept = {.kind = ACTION_ACCEPT};
 	/* What `on error defer` says. */
-	static const struct action defer = {.kind = ACTION_DEFER, .code = 451, .enhanced = "4.3.0"};
+	static const struct action defer = {.kind = ACTION_DEFER, .code = 451, .enhanced = "4.4.3"};
 	const struct rule *rule = t->outcome.rule;
 	const struct action *final = t->outcome.final;
 

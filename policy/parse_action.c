@@ -2,8 +2,6 @@
  * Actions: a table from words to what reads the rest of each. A test's `expect` uses the same,
  * where what is left out is not compared (p->expecting).
  */
-#include <math.h>
-
 #include "policy/header_name.h"
 #include "policy/parse.h"
 
@@ -181,13 +179,6 @@ static bool parse_why(struct parser *p, struct action *action)
 
 /* --- accumulating ones --- */
 
-static size_t decimals(struct span number)
-{
-	size_t dot = span_find_char(number, '.');
-
-	return dot == number.len ? 0 : number.len - dot - 1;
-}
-
 static bool parse_score(struct parser *p, struct action *action)
 {
 	struct token at = p->token;
@@ -195,13 +186,7 @@ static bool parse_score(struct parser *p, struct action *action)
 	if (at.kind != TOKEN_NUMBER)
 		return parser_missing(p, "for example: score 4 \"why\"", "`score` needs a number");
 	parser_take(p);
-	if (fabs(at.number) > SCORE_MAX)
-		parser_mistake(p, &at, NULL, "`%.*s` is out of range: `score` takes -%d to %d",
-			SPAN_ARGS(at.text), SCORE_MAX, SCORE_MAX);
-	else if (decimals(at.text) > 3)
-		parser_mistake(p, &at, NULL, "a score has at most three decimals");
-	else
-		action->score = llround(at.number * SCORE_UNIT);
+	value_score(p, &at, SCORE_MAX, &action->score);
 	action->text = take_text(p, "score", WHY_MAX);
 	return true;
 }

@@ -3,9 +3,9 @@
  * then each operator has a function that judges the meaning and builds the test. So a slip in a
  * name or a type costs one message, and what follows is read as if nothing were.
  */
-#include <math.h>
-
 #include "policy/parse.h"
+
+enum { SCORE_SUM_MAX = 1000000 };
 
 /* What was written, before it is judged. */
 struct comparison {
@@ -320,26 +320,13 @@ static bool read_datum(
 	return true;
 }
 
-/* Scores are counted in thousandths. */
-static bool score_fits(struct parser *p, const struct token *at, double number, int64_t *score)
-{
-	double units = number * SCORE_UNIT;
-
-	*score = llround(units);
-	if (fabs(number) > 1e9)
-		return parser_mistake(p, at, NULL, "no score is as large as this");
-	if (fabs(units - (double)*score) > 1e-6)
-		return parser_mistake(p, at, NULL, "a score has at most three decimals");
-	return true;
-}
-
 static bool judge_single(struct parser *p, const struct comparison *c, struct test *test)
 {
 	if (!value_is_single(p, c) || !read_datum(p, c, &c->value.at, &test->datum))
 		return false;
 	test->operand = OPERAND_DATUM;
 	return test->verdict != VERDICT_SCORE ||
-	       score_fits(p, &c->value.at, test->datum.number, &test->score);
+	       value_score(p, &c->value.at, SCORE_SUM_MAX, &test->score);
 }
 
 /* A set of numbers, choices or texts, each read on its own. */

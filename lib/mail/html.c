@@ -217,34 +217,77 @@ static void take_text(struct html_walk *w)
 
 /* --- tags --- */
 
-static bool is_one_of(struct span name, const char *names)
-{
-	struct span rest = span_text(names);
+enum tag_kind {
+	TAG_INLINE, /* joins what it stands between, as unknown ones do */
+	TAG_BLOCK,  /* ends a line */
+	TAG_APART,  /* a cell or a thing on the same line: separates words */
+	TAG_RAW     /* its content is no text */
+};
 
-	for (struct span one = span_word(&rest); one.len; one = span_word(&rest))
-		if (span_equal_nocase(one, name))
-			return true;
-	return false;
+struct name {
+	const char *name;
+	enum tag_kind kind;
+};
+
+/* clang-format off */
+/* Both sorted by name. */
+static const struct name tags[] = {
+	{"address", TAG_BLOCK}, {"article", TAG_BLOCK}, {"aside", TAG_BLOCK},
+	{"blockquote", TAG_BLOCK}, {"body", TAG_BLOCK}, {"br", TAG_BLOCK}, {"button", TAG_APART},
+	{"caption", TAG_BLOCK}, {"center", TAG_BLOCK}, {"dd", TAG_BLOCK}, {"div", TAG_BLOCK},
+	{"dl", TAG_BLOCK}, {"dt", TAG_BLOCK}, {"fieldset", TAG_BLOCK}, {"figcaption", TAG_BLOCK},
+	{"figure", TAG_BLOCK}, {"footer", TAG_BLOCK}, {"form", TAG_BLOCK}, {"h1", TAG_BLOCK},
+	{"h2", TAG_BLOCK}, {"h3", TAG_BLOCK}, {"h4", TAG_BLOCK}, {"h5", TAG_BLOCK},
+	{"h6", TAG_BLOCK}, {"head", TAG_BLOCK}, {"header", TAG_BLOCK}, {"hr", TAG_BLOCK},
+	{"html", TAG_BLOCK}, {"iframe", TAG_RAW}, {"img", TAG_APART}, {"input", TAG_APART},
+	{"legend", TAG_BLOCK}, {"li", TAG_BLOCK}, {"main", TAG_BLOCK}, {"nav", TAG_BLOCK},
+	{"noembed", TAG_RAW}, {"noframes", TAG_RAW}, {"ol", TAG_BLOCK}, {"option", TAG_BLOCK},
+	{"p", TAG_BLOCK}, {"pre", TAG_BLOCK}, {"script", TAG_RAW}, {"section", TAG_BLOCK},
+	{"select", TAG_APART}, {"style", TAG_RAW}, {"table", TAG_BLOCK}, {"tbody", TAG_BLOCK},
+	{"td", TAG_APART}, {"template", TAG_RAW}, {"textarea", TAG_BLOCK}, {"tfoot", TAG_BLOCK},
+	{"th", TAG_APART}, {"thead", TAG_BLOCK}, {"title", TAG_BLOCK}, {"tr", TAG_BLOCK},
+	{"ul", TAG_BLOCK}, {"xmp", TAG_RAW},
+};
+
+static const struct name address_attributes[] = {
+	{"action", TAG_INLINE}, {"background", TAG_INLINE}, {"cite", TAG_INLINE},
+	{"classid", TAG_INLINE}, {"codebase", TAG_INLINE}, {"data", TAG_INLINE},
+	{"dynsrc", TAG_INLINE}, {"formaction", TAG_INLINE}, {"href", TAG_INLINE},
+	{"longdesc", TAG_INLINE}, {"lowsrc", TAG_INLINE}, {"ping", TAG_INLINE},
+	{"poster", TAG_INLINE}, {"src", TAG_INLINE}, {"srcset", TAG_INLINE},
+	{"usemap", TAG_INLINE}, {"xlink:href", TAG_INLINE},
+};
+/* clang-format on */
+
+static int compare_name(const void *key, const void *element)
+{
+	const struct span *text = key;
+	const char *name = ((const struct name *)element)->name;
+
+	for (size_t i = 0; i < text->len; i++) {
+		int order = (unsigned char)ascii_lower(text->at[i]) - (unsigned char)name[i];
+
+		if (order)
+			return order;
+	}
+	return name[text->len] ? -1 : 0;
 }
 
-static bool is_block(struct span name)
+static const struct name *find_name(struct span text, const struct name *names, size_t count)
 {
-	return is_one_of(name, "p div br li tr table ul ol dl dt dd hr h1 h2 h3 h4 h5 h6 "
-			       "blockquote pre center form fieldset legend address article aside "
-			       "section header footer main nav figure figcaption title body html "
-			       "head caption tbody thead tfoot option textarea");
+	return bsearch(&text, names, count, sizeof(*names), compare_name);
 }
 
-/* Cells and embedded things stand apart on the same line. */
-static bool is_apart(struct span name)
+static enum tag_kind tag_kind(struct span name)
 {
-	return is_one_of(name, "td th img input button select");
+	const struct name *found = find_name(name, tags, COUNT_OF(tags));
+
+	return found ? found->kind : TAG_INLINE;
 }
 
 static bool holds_address(struct span name)
 {
-	return is_one_of(name, "href src action background formaction data poster longdesc cite "
-			       "lowsrc dynsrc xlink:href usemap codebase classid srcset ping");
+	return find_name(name, address_attributes, COUNT_OF(address_attributes));
 }
 
 /* The value's character references decoded into w->value. */
@@ -412,15 +455,17 @@ static void skip_raw(struct html_walk *w, struct span name)
 
 static void take_tag(struct html_walk *w, bool end)
 {
+	enum tag_kind kind;
 	struct span name;
 
 	w->rest = span_from(w->rest, end ? 2 : 1);
 	name = span_first(w->rest, word_end(w->rest, "/>"));
 	w->rest = span_from(w->rest, name.len);
-	w->line = w->line || is_block(name);
-	w->blank = w->blank || is_apart(name);
+	kind = tag_kind(name);
+	w->line = w->line || kind == TAG_BLOCK;
+	w->blank = w->blank || kind == TAG_APART;
 	take_attributes(w, name);
-	if (!end && is_one_of(name, "script style xmp iframe noembed noframes template"))
+	if (!end && kind == TAG_RAW)
 		skip_raw(w, name);
 }
 

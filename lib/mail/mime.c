@@ -713,13 +713,13 @@ static void begin_part(struct mime *m)
 	arena_free(&arena);
 }
 
-/* Takes a piece of a header line: kept if it is a Content- field's. */
+/* Takes a piece of a header line: kept if it is a Content- field's, as far as there is room. */
 static void header_bytes(struct mime *m, struct span bytes)
 {
-	if (m->keep && !buffer_add(&m->header, bytes)) {
+	struct span fits = span_first(bytes, m->header.max - m->header.len);
+
+	if (m->keep && (!buffer_add(&m->header, fits) || fits.len < bytes.len))
 		flaw(m, MIME_HEADER_CUT);
-		m->keep = false;
-	}
 }
 
 /* --- boundaries --- */

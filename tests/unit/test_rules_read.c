@@ -254,6 +254,7 @@ static void test_logic(void **state)
 		"and(tls; virus; mail.null; not(helo.fqdn))");
 	expect_when("when tls or virus when mail.null", "and(or(tls; virus); mail.null)");
 	expect_when("when score >= 4.125", "score >= 4125");
+	expect_when("when score < 999999.999", "score < 999999999");
 	expect_when("when score == -1", "score == -1000");
 }
 
@@ -562,6 +563,7 @@ static void test_tests(void **state)
 
 	(void)state;
 	assert_int_equal(rules->n_tests, 2);
+	assert_int_equal(rules->n_slots, 7); /* what only a test names is not measured */
 	assert_string_equal(test->name, "one");
 	assert_string_equal(v->list->name, "nets");
 	assert_int_equal(list_count(v->content), 1);
