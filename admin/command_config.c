@@ -1,4 +1,4 @@
-/* The commands that read a configuration and need no daemon: check, config. */
+/* `postern config`: what the configuration says and means. It needs no daemon. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,54 +14,6 @@ static void print(FILE *to, const struct buffer *text)
 
 	fwrite(all.at, 1, all.len, to);
 }
-
-static const char *plural(size_t count)
-{
-	return count == 1 ? "" : "s";
-}
-
-static void print_summary(const struct config *config, size_t n_warnings)
-{
-	size_t n_servers = 0;
-
-	for (size_t i = 0; i < config->n_backends; i++)
-		n_servers += config->backends[i].n_servers;
-	printf("%s: ok\n", config->file);
-	printf("  %zu listener%s, %zu certificate%s, %zu backend%s with %zu server%s, ",
-		config->n_listens, plural(config->n_listens), config->tls.count,
-		plural(config->tls.count), config->n_backends, plural(config->n_backends),
-		n_servers, plural(n_servers));
-	if (config->relay_any)
-		printf("any domain");
-	else
-		printf("%zu relay domain%s", config->n_relay_domains,
-			plural(config->n_relay_domains));
-	printf(", %u worker%s\n", config->workers, plural(config->workers));
-	if (n_warnings)
-		printf("  %zu warning%s\n", n_warnings, plural(n_warnings));
-}
-
-int cli_check(const struct invocation *invocation)
-{
-	struct loaded loaded;
-	bool ok;
-
-	if (invocation->n_words) {
-		fputs("postern check: rule files are not in this version yet\n", stderr);
-		return CLI_USAGE;
-	}
-	ok = loaded_read(&loaded, invocation->config_path);
-	print(stderr, &loaded.report);
-	if (ok)
-		print_summary(loaded.config, loaded.n_warnings);
-	else
-		fprintf(stderr, "%s: %zu mistake%s\n", invocation->config_path, loaded.n_mistakes,
-			plural(loaded.n_mistakes));
-	loaded_free(&loaded);
-	return ok ? CLI_OK : CLI_CONFIGURATION;
-}
-
-/* --- config --- */
 
 static int show(const struct invocation *invocation)
 {
