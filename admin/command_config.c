@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "admin/command.h"
+#include "admin/tables.h"
 #include "lib/base/buffer.h"
 #include "proxy/process/loaded.h"
 
@@ -33,11 +34,32 @@ static int show(const struct invocation *invocation)
 	return status;
 }
 
+/* What is no key, but a table of its own. */
+static int doc_topic(const struct invocation *invocation, const struct tables_topic *topic)
+{
+	bool json = cli_option(invocation, "--json") != NULL;
+	struct err err = {0};
+
+	if (json && !topic->print_json)
+		return cli_usage(invocation, "`config doc %s` has no --json", topic->name);
+	if ((json ? topic->print_json : topic->print)(stdout, &err))
+		return CLI_OK;
+	fprintf(stderr, "postern: %s\n", err.text);
+	return CLI_NO;
+}
+
 static int doc(const struct invocation *invocation)
 {
+	const char *key = invocation->n_words > 1 ? invocation->words[1] : NULL;
+	const struct tables_topic *topic = key ? tables_find(key) : NULL;
 	struct buffer out = BUFFER_INIT(OUTPUT_MAX);
-	bool known = config_doc(invocation->n_words > 1 ? invocation->words[1] : NULL, &out);
+	bool known;
 
+	if (topic)
+		return doc_topic(invocation, topic);
+	if (cli_option(invocation, "--json"))
+		return cli_usage(invocation, "--json is for `config doc facts`");
+	known = config_doc(key, &out);
 	print(known ? stdout : stderr, &out);
 	buffer_free(&out);
 	return known ? CLI_OK : CLI_NO;
@@ -59,11 +81,14 @@ int cli_config(const struct invocation *invocation)
 	const char *what = invocation->words[0];
 	bool alone = invocation->n_words == 1;
 
+	if (cli_option(invocation, "--json") && strcmp(what, "doc") != 0)
+		return cli_usage(invocation, "--json is for `config doc facts`");
 	if (strcmp(what, "show") == 0 && alone)
 		return show(invocation);
 	if (strcmp(what, "doc") == 0)
 		return doc(invocation);
 	if (strcmp(what, "man") == 0 && alone)
 		return man();
-	return cli_usage(invocation, "it is `config show` or `config doc [KEY]`");
+	return cli_usage(
+		invocation, "it is `config show` or `config doc [KEY | facts | language | filters]`");
 }

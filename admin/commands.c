@@ -68,13 +68,20 @@ const struct cli_command cli_commands[] = {
 	{"version", "", "this program's version, and the daemon's if it differs", NULL, 0, 0, {{0}},
 		cli_version},
 	LATER("dmarc-report", "--domain D --day DAY", "a DMARC aggregate report"),
-	{"config", "show | doc [KEY]", "the configuration in force, or what a key means",
+	{"config", "show | doc [KEY | facts | language | filters]",
+		"the configuration in force, or what a key means",
 		"show prints the configuration with every default filled in, in a form that reads "
 		"back to\n"
 		"the same; show --changed only what differs from the defaults. doc explains a key "
 		"such as\n"
-		"limits.message, and lists all keys when none is named.",
-		1, 2, {{"--changed", NULL, "show: only what differs from the defaults"}},
+		"limits.message, and lists all keys when none is named; doc facts lists what rules "
+		"can\n"
+		"speak of, doc language their actions, operators and texts, doc filters what "
+		"`filter`\n"
+		"blocks take.",
+		1, 2,
+		{{"--changed", NULL, "show: only what differs from the defaults"},
+			{"--json", NULL, "doc facts: JSON, for programs"}},
 		cli_config},
 	LATER("list", "ls | show L | add L ITEM | del L ITEM | ...",
 		"lists that rules look things up in"),

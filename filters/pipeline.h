@@ -34,6 +34,12 @@ struct filter_set *filter_set_new(
 void filter_set_free(struct filter_set **set);
 const struct fact_registry *filter_set_registry(const struct filter_set *set);
 
+/* For the manual: filters by index, NULL behind the last; the options that each has besides its
+ * own, which end with a NULL name; and what an option's value is: "a duration such as 30s". */
+const struct filter *filter_set_filter(const struct filter_set *set, size_t index);
+extern const struct filter_option filter_common_options[];
+const char *filter_option_expects(const struct filter_option *option);
+
 /* --- of a worker --- */
 
 struct filters;

@@ -3,6 +3,7 @@
  * then each operator has a function that judges the meaning and builds the test. So a slip in a
  * name or a type costs one message, and what follows is read as if nothing were.
  */
+#include "policy/grammar.h"
 #include "policy/parse.h"
 
 enum { SCORE_SUM_MAX = 1000000 };
@@ -173,17 +174,22 @@ static bool op_fits(const struct fact *fact, enum operator op)
 	return is_text(fact->type);
 }
 
-static const char *ops_of(const struct fact *fact)
+const char *operators_of(const struct fact *fact)
+{
+	if (fact->type == TYPE_BOOL)
+		return "none: it stands alone, or with == yes, == no";
+	if (fact->type == TYPE_DOMAIN)
+		return "== != in under contains ~";
+	if (is_text(fact->type))
+		return "== != in contains ~";
+	return is_ordered(fact) ? "== != < <= > >= in" : "== != in";
+}
+
+static const char *ops_help(struct parser *p, const struct fact *fact)
 {
 	if (fact->type == TYPE_BOOL)
 		return "it stands alone, or with == yes, == no";
-	if (fact->type == TYPE_DOMAIN)
-		return "operators for it are == != in under contains ~";
-	if (is_text(fact->type))
-		return "operators for it are == != in contains ~";
-	if (is_ordered(fact))
-		return "operators for it are == != < <= > >= in";
-	return "operators for it are == != in";
+	return HELP(p, "operators for it are %s", operators_of(fact));
 }
 
 static const char *type_with_article(enum fact_type type)
@@ -280,7 +286,7 @@ static bool operator_fits(struct parser *p, const struct comparison *c)
 			"`%s` is %s, and not compared with anything", c->field.name,
 			type_with_article(fact->type));
 	return parser_mistake(p, &c->op_at,
-		domain ? HELP(p, "write %s under \"example.com\"", domain) : ops_of(fact),
+		domain ? HELP(p, "write %s under \"example.com\"", domain) : ops_help(p, fact),
 		"`%s` is %s: `%s` is not for it", c->field.name, type_with_article(fact->type),
 		c->op_name);
 }
