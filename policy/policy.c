@@ -234,6 +234,7 @@ struct policy *policy_new(struct rules *rules)
 	p->scores = arena_alloc(arena, (rules->n + 1) * sizeof(*p->scores));
 	for (size_t i = 0; i < rules->n; i++)
 		classify(p, i);
+	p->scratch = pattern_scratch_new();
 	p->readers = groups_new(p, false);
 	p->quoters = groups_new(p, true);
 	guards_new(p);
@@ -247,6 +248,7 @@ void policy_free(struct policy **policy)
 	if (!*policy)
 		return;
 	arena = (*policy)->arena;
+	pattern_scratch_free(&(*policy)->scratch);
 	rules_free(&(*policy)->rules);
 	*policy = NULL;
 	arena_free(&arena);

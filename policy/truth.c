@@ -226,6 +226,8 @@ truth_set test_of_value(
 	bool every = t->quantifier == QUANTIFIER_ALL;
 	truth_set out = truth_of(every);
 
+	if (t->operand == OPERAND_LIST && !t->list->content)
+		return TRUTH_ERROR; /* kept in the store: not at hand */
 	if (t->op == OP_IS_NONE || t->op == OP_IS_NOT_NONE) {
 		out = truth_of(is_none(t, value) == (t->op == OP_IS_NONE));
 	} else if (t->operand == OPERAND_LISTED) {
