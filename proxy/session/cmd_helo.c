@@ -29,11 +29,11 @@ static bool take_name(struct session *s, struct span name)
 	return true;
 }
 
-/* As if it had not been said. */
+/* As if it had not been said; but one that goes on trying names is junk. */
 static enum step refuse_name(struct session *s)
 {
 	s->helo_given = false;
-	return session_refuse(s);
+	return session_junk(s) ? STEP_NEXT : session_refuse(s);
 }
 
 enum step cmd_helo(struct session *s, struct span argument)

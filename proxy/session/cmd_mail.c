@@ -47,6 +47,7 @@ enum step cmd_mail(struct session *s, struct span argument)
 
 		session_tell(s, &reply);
 		transaction_end(&s->transaction, "reject", &reply);
+		session_junk(s);
 		return STEP_NEXT;
 	}
 	return session_say(s, 250, "2.1.0", "Sender accepted");

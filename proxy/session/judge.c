@@ -545,8 +545,6 @@ static bool look_all(struct transaction *t, enum stage reached)
 	const size_t n = j->bench->policy->n_slots;
 	bool ready;
 
-	/* The spool may have moved. */
-	j->view.headers = span_first(spool_memory(&t->message.spool), t->header_size);
 	do {
 		memset(j->bench->waits, 0, n);
 		ready = true;
@@ -608,6 +606,9 @@ void judge_header(struct transaction *t)
 
 	if (!j)
 		return;
+	/* A copy: the spool moves as it grows, and goes when the message turns out to be at fault. */
+	j->view.headers = arena_span(
+		t->arena, span_first(spool_memory(&t->message.spool), t->header_size));
 	pipeline_enter(j->pipeline, STAGE_HEADER, t->arena);
 	pipeline_enter(j->pipeline, STAGE_MESSAGE, t->arena);
 	/* What the header section alone settles needs no look at the body. */
