@@ -187,6 +187,15 @@ static void on_changed(void *context)
 	session_run(context);
 }
 
+static void count_hits(struct bench *b, const struct evaluation *e)
+{
+	const struct rule *rule;
+	size_t cursor = 0;
+
+	while (evaluation_next_hit(e, &cursor, &rule))
+		b->hits[rule->index]++;
+}
+
 static void note_refusal(struct judge *j, const struct evaluation *e,
 	const struct subject *subject, const struct outcome *outcome)
 {
@@ -216,6 +225,7 @@ static enum judge_status look_for_now(struct judge *j, struct evaluation *e, enu
 	if (!outcome.certain || !outcome.final || !outcome.final->now)
 		return JUDGE_OPEN;
 	note_refusal(j, e, &subject, &outcome);
+	count_hits(j->bench, e);
 	return JUDGE_CERTAIN;
 }
 
@@ -316,6 +326,7 @@ void judge_forget_client(struct session *s)
 	judge_forget_helo(s);
 	pipeline_leave(s->judge->pipeline, STAGE_CONNECT);
 	s->judge->connected = false;
+	s->judge->view.talked = s->judge->view.greeted = false;
 }
 
 enum judge_status judge_helo(struct session *s)
@@ -324,6 +335,7 @@ enum judge_status judge_helo(struct session *s)
 
 	if (!j)
 		return JUDGE_OPEN;
+	j->view.greeted = true;
 	j->view.helo = s->client.helo;
 	j->view.esmtp = s->client.esmtp;
 	pipeline_enter(j->pipeline, STAGE_HELO, session_arena(s));
@@ -689,11 +701,8 @@ enum judge_status judge_message(struct transaction *t)
 
 void judge_count(struct transaction *t, const struct cohort *c)
 {
-	const struct rule *rule;
-	size_t cursor = 0;
-
-	while (c->evaluation && evaluation_next_hit(c->evaluation, &cursor, &rule))
-		t->session->judge->bench->hits[rule->index]++;
+	if (c->evaluation)
+		count_hits(t->session->judge->bench, c->evaluation);
 }
 
 /* --- words --- */
