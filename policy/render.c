@@ -102,7 +102,7 @@ static bool add_slot(struct buffer *out, const struct render *r, const struct sl
 
 bool score_write(int64_t score, struct buffer *out)
 {
-	uint64_t whole = (uint64_t)(score < 0 ? -score : score);
+	uint64_t whole = score < 0 ? 0 - (uint64_t)score : (uint64_t)score;
 	unsigned rest = (unsigned)(whole % SCORE_UNIT);
 	int digits = 3;
 
