@@ -365,7 +365,8 @@ static struct text_part *part_new(struct making *m, enum text_field field)
 static struct text *choose_text(struct making *m)
 {
 	struct text *text = arena_alloc(m->arena, sizeof(*text));
-	unsigned which = choose(m->c, 8), slot = choose(m->c, SLOTS);
+	unsigned which = m->how->verdicts ? 2 + choose(m->c, 3) : choose(m->c, 8);
+	unsigned slot = choose(m->c, SLOTS);
 
 	text->source = SPAN("text");
 	if (which < 3) {
