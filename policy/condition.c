@@ -86,13 +86,13 @@ static void join_tags(struct tags *tags, size_t rule, bool may_be_missing)
 	}
 }
 
-/* Whether more tags can change it; only a pattern can be in error. */
-static bool tags_are_settled(const struct tags *tags, bool may_be_missing)
+/* Whether no more tags that may be missing can change it; only a pattern can be in error. */
+static bool tags_are_settled(const struct tags *tags)
 {
 	const truth_set both = TRUTH_FALSE | TRUTH_TRUE;
 
 	return tags->truth == (tags->every ? TRUTH_FALSE : TRUTH_TRUE) ||
-	       (may_be_missing && tags->truth == both && tags->test->op != OP_MATCHES);
+	       (tags->truth == both && tags->test->op != OP_MATCHES);
 }
 
 static void join_tags_of(struct tags *tags, enum rule_set set, size_t above)
@@ -102,7 +102,7 @@ static void join_tags_of(struct tags *tags, enum rule_set set, size_t above)
 	bool may_be_missing = set == SET_MAY;
 
 	for (size_t i = bits_next(e->set[set], taggers, 0, above);
-		i < above && !tags_are_settled(tags, may_be_missing);
+		i < above && !tags_are_settled(tags);
 		i = bits_next(e->set[set], taggers, i + 1, above))
 		join_tags(tags, i, may_be_missing);
 }
