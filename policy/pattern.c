@@ -1,28 +1,28 @@
 /*
  * PCRE2's own match limit does not bound a match: it counts calls of an inner function, afresh at
- * each position of the text, and no step of a repeat that runs within one. `begin.*end` on a
- * megabyte of "begin " took 68 s without reaching the default limit.
+ * each position of the text, and no step of a repeat that runs within one. (?s)begin.*end\d on a
+ * megabyte in which every tenth word or so is "begin" took 68 s without reaching the default limit.
  *
  * So each pattern is compiled with automatic callouts: PCRE2 calls back before each item that it
  * tries, and work_done charges one unit, and one more for each eight bytes that were walked over
  * since. The budget is WORK_BASE and WORK_PER_BYTE for each byte of the text: what is linear
  * always ends, what is worse ends early: at 10 to 15 ns a unit after 3 ms for a small text and
- * 100 ms for one of a megabyte. Ordinary patterns take 1.0 to 2 times as long as without callouts,
- * and the outcome never depends on how busy the machine is. What no callout sees are the least
- * counts of single characters (`a{60000}`) and back references that fail: for those a clock stands
- * behind the budget.
+ * 100 ms for one of a megabyte. Patterns take up to twice as long as without callouts, and the
+ * outcome does not depend on how busy the machine is. What no callout sees are the least counts of
+ * single characters (`a{60000}`) and back references that fail: for those the thread's CPU time
+ * stands behind the budget.
  *
- * Tried and left: pcre2_dfa_match (no captures, still quadratic over positions); windows of start
- * positions with a clock between them (a single position can take minutes).
+ * Thought of and left: pcre2_dfa_match (no back references, still quadratic over positions);
+ * windows of start positions with a clock between them (one position alone can take far too long).
  */
 #include "policy/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "lib/base/buffer.h"
-#include "lib/base/clock.h"
 #include "lib/base/fail.h"
 #include "policy/lex.h"
 
@@ -33,9 +33,9 @@ enum {
 	HEAP_MAX_KB = 8192, /* of frames to backtrack to, about 100 bytes each */
 	WORK_BASE = 256 * 1024,
 	WORK_PER_BYTE = 6,
-	WALK_BYTES = 8,   /* that cost one unit */
-	CLOCK_EVERY = 64, /* callouts */
-	CLOCK_MAX_MS = 250
+	WALK_BYTES = 8,    /* that cost one unit */
+	CLOCK_EVERY = 256, /* callouts */
+	CPU_MAX_MS = 250
 };
 
 struct pattern {
@@ -50,7 +50,7 @@ struct pattern_scratch {
 	uint64_t work, budget;
 	size_t position; /* of the last callout */
 	unsigned callouts;
-	uint64_t started_ms;
+	uint64_t started_us; /* of CPU time, at the first look */
 };
 
 /* --- compiling --- */
@@ -134,9 +134,22 @@ void pattern_free(struct pattern **pattern)
 
 /* --- matching --- */
 
-static uint64_t now_ms(void)
+static uint64_t cpu_us(void)
 {
-	return clock_now_ms(&(struct clock){.offset_ms = 0});
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Whether the CPU time is used up; the first look begins to count. */
+static bool is_late(struct pattern_scratch *s)
+{
+	uint64_t now = cpu_us();
+
+	if (s->callouts == CLOCK_EVERY)
+		s->started_us = now;
+	return now - s->started_us > CPU_MAX_MS * 1000;
 }
 
 /* What PCRE2 calls before each item that it tries; not 0 ends the match. */
@@ -149,7 +162,7 @@ static int work_done(pcre2_callout_block *block, void *context)
 	s->position = at;
 	if (s->work > s->budget)
 		return PCRE2_ERROR_MATCHLIMIT;
-	if (++s->callouts % CLOCK_EVERY == 0 && now_ms() - s->started_ms > CLOCK_MAX_MS)
+	if (++s->callouts % CLOCK_EVERY == 0 && is_late(s))
 		return PCRE2_ERROR_MATCHLIMIT;
 	return 0;
 }
@@ -224,7 +237,6 @@ enum pattern_result pattern_match(
 	text = as_utf8(text, &s->mended);
 	s->work = s->position = s->callouts = 0;
 	s->budget = WORK_BASE + (uint64_t)WORK_PER_BYTE * text.len;
-	s->started_ms = now_ms();
 	/* The text is valid: PCRE2 needn't look once more. */
 	status = pcre2_match(pattern->code, (PCRE2_SPTR)(text.at ? text.at : ""), text.len, 0,
 		PCRE2_NO_UTF_CHECK, s->data, s->context);

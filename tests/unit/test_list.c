@@ -649,6 +649,35 @@ static void test_many_texts(void **state)
 	list_free(&list);
 }
 
+static struct list *many_networks(unsigned prefix_bits)
+{
+	struct list *list = list_new(LIST_CIDR, NULL);
+	char text[64];
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "%d.%d.%d.0/%u", 1 + i / 65536, i / 256 % 256, i % 256,
+			prefix_bits);
+		add(list, text, "");
+	}
+	list_seal(list);
+	assert_int_equal(list_count(list), MANY);
+	return list;
+}
+
+/* Networks side by side need one interval each, those with gaps between them two: of 8 bytes. */
+static void test_many_networks(void **state)
+{
+	struct list *dense = many_networks(24), *gaps = many_networks(25);
+
+	(void)state;
+	expect_ip(dense, "2.1.0.255", "2.1.0.0/24");
+	expect_ip(gaps, "2.1.0.127", "2.1.0.0/25");
+	expect_ip(gaps, "2.1.0.128", NULL);
+	assert_int_equal(list_size(gaps) - list_size(dense), 8 * (MANY - 1));
+	list_free(&dense);
+	list_free(&gaps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -673,6 +702,7 @@ int main(void)
 		cmocka_unit_test(test_last_of_two_holds),
 		cmocka_unit_test(test_hashes),
 		cmocka_unit_test(test_many_texts),
+		cmocka_unit_test(test_many_networks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
