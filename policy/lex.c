@@ -112,7 +112,10 @@ static void advance(struct lexer *lexer, size_t bytes)
 	while (lexer->at < end) {
 		uint32_t code;
 
-		lexer->at += lex_char(rest_of(lexer), &code);
+		if ((uint8_t)lexer->source.at[lexer->at] < 0x80)
+			lexer->at++;
+		else
+			lexer->at += lex_char(rest_of(lexer), &code);
 		lexer->column++;
 	}
 }
@@ -417,8 +420,13 @@ static size_t word_length(const struct lexer *lexer, struct span s)
 
 	while (len < s.len && is_word_char(lexer, s.at[len])) {
 		uint32_t code;
-		size_t step = lex_char(span_from(s, len), &code);
+		size_t step;
 
+		if ((uint8_t)s.at[len] < 0x80) { /* nearly always */
+			len++;
+			continue;
+		}
+		step = lex_char(span_from(s, len), &code);
 		if (code == LEX_BAD_CHAR || is_control(code) || is_lookalike(code))
 			break;
 		len += step;
@@ -446,11 +454,14 @@ static size_t ipv6_length(const struct lexer *lexer, struct span s)
 /* In rules: whatever begins with a digit, up to what can't belong to a number, address or range. */
 static size_t number_length(const struct lexer *lexer, struct span s)
 {
-	size_t len = s.at[0] == '-' ? 1 : 0;
+	size_t len = s.at[0] == '-' ? 1 : 0, step;
 
-	while (len < s.len &&
-		(word_length(lexer, span_from(s, len)) || s.at[len] == ':' || s.at[len] == '/'))
-		len++;
+	while (len < s.len) {
+		step = word_length(lexer, span_from(s, len));
+		if (step == 0 && s.at[len] != ':' && s.at[len] != '/')
+			break;
+		len += step ? step : 1;
+	}
 	return len;
 }
 

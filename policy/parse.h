@@ -51,7 +51,7 @@ struct rule_file {
 	struct span content;
 	const char *problem; /* why it can't be read; NULL */
 	enum file_state state;
-	bool scanned;
+	unsigned scanned_at;   /* the fewest includes around it so far, plus 1; 0: not scanned */
 	struct place included; /* line 0: named by the caller */
 };
 
@@ -60,6 +60,12 @@ struct declared_list {
 	struct rule_list *list;
 	bool read;    /* its declaration was */
 	bool unknown; /* its type or origin is no word of the language: uses are not judged */
+};
+
+/* A rule that some file has. Tests may speak of it before it is read. */
+struct declared_rule {
+	bool read;
+	struct place place; /* once read */
 };
 
 /* A slot with what finds it again. */
@@ -106,9 +112,8 @@ struct parser {
 	bool stopped;       /* too many mistakes */
 	const char *path;   /* of the file in hand; in the arena */
 
-	struct names files; /* path -> struct rule_file */
-	struct names
-		rule_names; /* name -> struct rule, or this parser where one is only known of */
+	struct names files;         /* path -> struct rule_file */
+	struct names rule_names;    /* name -> struct declared_rule */
 	struct names list_names;    /* name -> struct declared_list */
 	struct names facts;         /* word -> struct known_fact */
 	struct names slots;         /* slot_key -> struct slot_entry */
@@ -124,6 +129,7 @@ struct parser {
 	bool tags_read_score; /* some tag so far hangs on the score */
 	struct rule_test **tests_end;
 	struct rule_test_value **values_end; /* of the test in hand */
+	struct names given_names;            /* of the test in hand: slot_key with the window */
 	struct given *givens;
 	struct given **givens_end;
 };
@@ -146,9 +152,14 @@ bool parser_mistake(struct parser *p, const struct token *at, const char *help, 
 void parser_warning(struct parser *p, const struct token *at, const char *help, const char *format,
 	...) PRINTF_LIKE(4, 5);
 
-/* As parser_mistake at the next token, whose own complaint comes first if it is a TOKEN_ERROR; at
- * the end of the file or the line: behind what was taken last. */
-bool parser_unexpected(struct parser *p, const char *help, const char *format, ...)
+/* Behind a mistake that something else told of: stops after too many. */
+void parser_count(struct parser *p);
+
+/* As parser_mistake, where something is missing before the next token: told there, or behind the
+ * last one at the end of a line; where the next one has no place: told at it. If it is a
+ * TOKEN_ERROR, what it says is told instead. */
+bool parser_missing(struct parser *p, const char *help, const char *format, ...) PRINTF_LIKE(3, 4);
+bool parser_misplaced(struct parser *p, const char *help, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 
 /* "did you mean `x`?", NULL for NULL. */
@@ -197,8 +208,14 @@ bool parse_value(struct parser *p, const char *owner, bool may_be_empty, struct 
 bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 	const struct token *at, union fact_datum *out);
 
+/* A TOKEN_NUMBER as score, in SCORE_UNITs; false: told. */
+bool value_score(struct parser *p, const struct token *at, unsigned max, int64_t *out);
+
 /* An address, network or range as range; false: told. */
 bool value_range(struct parser *p, const char *owner, const struct token *at, struct ip_range *out);
+
+/* An empty list that goes with the arena of the rules; NULL: told. */
+struct list *value_new_list(struct parser *p, enum list_type type, const struct token *at);
 
 /* A nameless list of the items; NULL: told. */
 struct list *value_list(struct parser *p, enum list_type type, const struct value *value);
@@ -224,6 +241,8 @@ bool parse_field(struct parser *p, enum field_use use, struct field *out);
 
 /* A plain one, of an address, domain, mail address or text: for `add` and rate(). */
 bool parse_plain_field(struct parser *p, const char *owner, struct field *out);
+
+bool fact_known(struct parser *p, struct span name);
 
 /* Finds a fact by its name for a text or a field; complains at `at`. */
 bool field_find(struct parser *p, const struct token *at, struct span name, struct field *out);
@@ -253,8 +272,9 @@ struct expr *parse_expr(struct parser *p);
 struct expr *expr_new(struct parser *p, enum expr_kind kind, struct place place);
 struct expr *expr_not(struct parser *p, struct expr *inner);
 
-/* Adds a copy of the tree below an AND node; what is itself an AND goes in term by term. */
-void expr_join(struct parser *p, struct expr *all, const struct expr *more);
+/* Puts a copy of the tree at the end of the terms of an AND, term by term if it is an AND itself;
+ * returns the new end. */
+struct expr **expr_join(struct parser *p, struct expr **end, const struct expr *more);
 
 /* --- lists (parse_list.c) --- */
 
@@ -275,6 +295,9 @@ bool parse_rule(struct parser *p);
 bool parse_for(struct parser *p);
 bool parse_test(struct parser *p);
 void tests_settle(struct parser *p);
+
+/* Whether only texts know such a name: {list.reason}. */
+bool text_own_field(struct span name);
 
 /* One action, appended by the caller; NULL: the form is broken. */
 struct action *parse_action(struct parser *p);

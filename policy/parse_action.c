@@ -2,8 +2,6 @@
  * Actions: a table from words to what reads the rest of each. A test's `expect` uses the same,
  * where what is left out is not compared (p->expecting).
  */
-#include <math.h>
-
 #include "policy/header_name.h"
 #include "policy/parse.h"
 
@@ -49,7 +47,7 @@ static bool parse_time(struct parser *p, const char *owner, uint64_t min_ms, uin
 		return true;
 	}
 	if (at.kind != TOKEN_DURATION)
-		return p->expecting || parser_unexpected(p, HELP(p, "for example: %s 5m", owner),
+		return p->expecting || parser_missing(p, HELP(p, "for example: %s 5m", owner),
 					       "`%s` needs a time", owner);
 	parser_take(p);
 	*out = at.duration_ms;
@@ -106,6 +104,8 @@ static void judge_enhanced(struct parser *p, const struct token *at, struct acti
 	const struct reply_rule *rule = reply_rule(action->kind);
 
 	action->enhanced_given = true;
+	if (action->code_given && action->code / 100 != rule->class)
+		return; /* told of the code already */
 	if (at->text.len >= sizeof(action->enhanced) || at->text.at[0] != (char)('0' + rule->class))
 		parser_mistake(p, at, HELP(p, "for example %s", rule->enhanced),
 			"an enhanced status code of `%s` begins with %u (RFC 3463)",
@@ -179,28 +179,14 @@ static bool parse_why(struct parser *p, struct action *action)
 
 /* --- accumulating ones --- */
 
-static size_t decimals(struct span number)
-{
-	size_t dot = span_find_char(number, '.');
-
-	return dot == number.len ? 0 : number.len - dot - 1;
-}
-
 static bool parse_score(struct parser *p, struct action *action)
 {
 	struct token at = p->token;
 
 	if (at.kind != TOKEN_NUMBER)
-		return parser_unexpected(
-			p, "for example: score 4 \"why\"", "`score` needs a number");
+		return parser_missing(p, "for example: score 4 \"why\"", "`score` needs a number");
 	parser_take(p);
-	if (fabs(at.number) > SCORE_MAX)
-		parser_mistake(p, &at, NULL, "`%.*s` is out of range: `score` takes -%d to %d",
-			SPAN_ARGS(at.text), SCORE_MAX, SCORE_MAX);
-	else if (decimals(at.text) > 3)
-		parser_mistake(p, &at, NULL, "a score has at most three decimals");
-	else
-		action->score = llround(at.number * SCORE_UNIT);
+	value_score(p, &at, SCORE_MAX, &action->score);
 	action->text = take_text(p, "score", WHY_MAX);
 	return true;
 }
@@ -211,7 +197,7 @@ static bool parse_tag(struct parser *p, struct action *action)
 
 	action->text = take_text(p, "tag", TAG_MAX);
 	if (!action->text)
-		return parser_unexpected(
+		return parser_missing(
 			p, "for example: tag \"spam\"", "`tag` needs a text in quotes");
 	if (action->text->source.len == 0)
 		parser_mistake(p, &at, NULL, "this tag is empty");
@@ -224,8 +210,8 @@ static bool parse_needed_text(
 {
 	action->text = take_text(p, action_name(action->kind), max_bytes);
 	return action->text || p->expecting ||
-	       parser_unexpected(p, HELP(p, "for example: %s", example),
-		       "`%s` needs a text in quotes", action_name(action->kind));
+	       parser_missing(p, HELP(p, "for example: %s", example), "`%s` needs a text in quotes",
+		       action_name(action->kind));
 }
 
 static bool parse_header(struct parser *p, struct action *action)
@@ -246,12 +232,12 @@ static bool parse_header(struct parser *p, struct action *action)
 	while (i < COUNT_OF(verbs) && !parser_accept(p, verbs[i].word))
 		i++;
 	if (i == COUNT_OF(verbs))
-		return parser_unexpected(p, "for example: header add \"X-Spam\" \"yes\"",
+		return parser_missing(p, "for example: header add \"X-Spam\" \"yes\"",
 			"`header` is followed by add, set or remove");
 	action->kind = verbs[i].kind;
 	at = p->token;
 	if (at.kind != TOKEN_STRING && at.kind != TOKEN_WORD)
-		return parser_unexpected(p, "for example: header add \"X-Spam\" \"yes\"",
+		return parser_missing(p, "for example: header add \"X-Spam\" \"yes\"",
 			"`header %s` needs the name of a field", verbs[i].word);
 	parser_take(p);
 	action->name = token_value(&at, p->arena);
@@ -265,7 +251,7 @@ static bool parse_header(struct parser *p, struct action *action)
 static bool parse_subject(struct parser *p, struct action *action)
 {
 	if (!parser_accept(p, "prefix"))
-		return parser_unexpected(p, "for example: subject prefix \"[spam] \"",
+		return parser_missing(p, "for example: subject prefix \"[spam] \"",
 			"`subject` is followed by prefix");
 	return parse_needed_text(p, action, "subject prefix \"[spam] \"", PREFIX_MAX);
 }
@@ -282,7 +268,7 @@ static bool parse_route(struct parser *p, struct action *action)
 	struct nearest nearest;
 
 	if (at.kind != TOKEN_STRING && at.kind != TOKEN_WORD)
-		return parser_unexpected(
+		return parser_missing(
 			p, "for example: route main", "`route` needs the name of a backend");
 	parser_take(p);
 	action->name = token_value(&at, p->arena);
@@ -333,13 +319,13 @@ static bool parse_add(struct parser *p, struct action *action)
 	if (!parse_plain_field(p, "`add`", &field))
 		return false;
 	if (!parser_accept(p, "to"))
-		return parser_unexpected(p, help, "`to` and a list are missing");
+		return parser_missing(p, help, "`to` and a list are missing");
 	at = p->token;
 	if (!parser_accept_mark(p, TOKEN_LIST))
-		return parser_unexpected(p, help, "`add` needs a list, such as @blocked");
+		return parser_missing(p, help, "`add` needs a list, such as @blocked");
 	judge_add(p, &at, &field, action);
 	if (!parser_accept(p, "for"))
-		return p->expecting || parser_unexpected(p, help, "`add` doesn't say for how long");
+		return p->expecting || parser_missing(p, help, "`add` doesn't say for how long");
 	if (!parse_time(p, "for", 1000, 3660 * DAY, "1s to 3660d", &action->time_ms))
 		return false;
 	action->text = take_text(p, "add", WHY_MAX);
@@ -368,17 +354,31 @@ static const struct {
 	{"add", ACTION_ADD, parse_add},
 };
 
+static void tell_no_action(struct parser *p, const struct token *at)
+{
+	struct nearest nearest = nearest_to(at->text);
+
+	if (at->kind != TOKEN_WORD || parser_at_item(p)) {
+		parser_missing(p, "for example: reject 550 5.7.1 \"why\"", "an action is missing");
+		return;
+	}
+	for (size_t i = 0; i < COUNT_OF(actions); i++)
+		nearest_offer(&nearest, actions[i].word);
+	parser_mistake(p, at,
+		nearest.best ? parser_suggest(p, nearest.best)
+			     : "actions are accept, reject, defer, greylist, quarantine, discard, "
+			       "score, tag, header, subject, delay, route and add",
+		"`%.*s` is no action", SPAN_ARGS(at->text));
+}
+
 struct action *parse_action(struct parser *p)
 {
-	struct nearest nearest = nearest_to(p->token.text);
 	struct token at = p->token;
 	struct action *action;
 
-	for (size_t i = 0; at.kind == TOKEN_WORD && i < COUNT_OF(actions); i++) {
-		nearest_offer(&nearest, actions[i].word);
-		if (!parser_at(p, actions[i].word))
+	for (size_t i = 0; i < COUNT_OF(actions); i++) {
+		if (!parser_accept(p, actions[i].word))
 			continue;
-		parser_take(p);
 		action = arena_alloc(p->arena, sizeof(*action));
 		action->kind = actions[i].kind;
 		action->place = parser_place(p, &at);
@@ -387,15 +387,6 @@ struct action *parse_action(struct parser *p)
 		set_defaults(p, action);
 		return action;
 	}
-	if (at.kind == TOKEN_WORD && !parser_at_item(p))
-		parser_mistake(p, &at,
-			nearest.best ? parser_suggest(p, nearest.best)
-				     : "actions are accept, reject, defer, greylist, quarantine, "
-				       "discard, "
-				       "score, tag, header, subject, delay, route and add",
-			"`%.*s` is no action", SPAN_ARGS(at.text));
-	else
-		parser_unexpected(
-			p, "for example: reject 550 5.7.1 \"why\"", "an action is missing");
+	tell_no_action(p, &at);
 	return NULL;
 }

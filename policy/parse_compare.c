@@ -3,9 +3,9 @@
  * then each operator has a function that judges the meaning and builds the test. So a slip in a
  * name or a type costs one message, and what follows is read as if nothing were.
  */
-#include <math.h>
-
 #include "policy/parse.h"
+
+enum { SCORE_SUM_MAX = 1000000 };
 
 /* What was written, before it is judged. */
 struct comparison {
@@ -62,7 +62,7 @@ static bool parse_is(struct parser *p, struct comparison *c)
 	c->op_name = negated ? "is not none" : "is none";
 	if (parser_accept(p, "none"))
 		return true;
-	return parser_unexpected(p,
+	return parser_missing(p,
 		token_is_value(p->token.kind)
 			? HELP(p, "write %.*s %s %.*s", SPAN_ARGS(c->field.at.text),
 				  negated ? "!=" : "==", SPAN_ARGS(p->token.text))
@@ -73,7 +73,7 @@ static bool parse_is(struct parser *p, struct comparison *c)
 /* Whether what stands here ends a comparison: anything but a value. */
 static bool ends_comparison(const struct parser *p)
 {
-	static const char *const words[] = {"and", "or", "when", "unless", "on", "then"};
+	static const char *const words[] = {"and", "or", "when", "unless", "on", "then", "rule"};
 
 	if (p->token.kind == TOKEN_RIGHT_PAREN || p->token.kind == TOKEN_END ||
 		p->token.kind == TOKEN_LEFT_BRACE || p->token.kind == TOKEN_RIGHT_BRACE ||
@@ -88,7 +88,7 @@ static bool ends_comparison(const struct parser *p)
 static bool parse_missing_operator(struct parser *p, struct comparison *c)
 {
 	if (p->token.kind == TOKEN_ERROR)
-		return parser_unexpected(p, NULL, "an operator is expected here");
+		return parser_missing(p, NULL, "an operator is expected here");
 	c->op = OP_TRUE;
 	c->op_name = "";
 	if (ends_comparison(p))
@@ -131,7 +131,7 @@ static bool parse_form(struct parser *p, struct comparison *c)
 		return false;
 	if (c->op == OP_TRUE || c->op == OP_IS_NONE || c->op == OP_IS_NOT_NONE)
 		return true;
-	return parse_value(p, HELP(p, "`%s`", c->op_name), false, &c->value);
+	return parse_value(p, c->op_name, false, &c->value);
 }
 
 /* --- meaning: what fits --- */
@@ -230,33 +230,40 @@ static const char *example(struct parser *p, const struct field *field)
 	return HELP(p, "%s%s contains \"text\"", q, field->name);
 }
 
+/* The comparison without a quantifier, as written, for a help. */
+static const char *without_quantifier(struct parser *p, const struct comparison *c)
+{
+	struct span value = c->value.is_set ? SPAN("{ ... }") : c->value.at.text;
+
+	if (c->op == OP_TRUE)
+		return c->field.name;
+	if (!c->value.n)
+		return HELP(p, "%s %s", c->field.name, c->op_name);
+	return HELP(p, "%s %s %.*s", c->field.name, c->op_name, SPAN_ARGS(value));
+}
+
 static bool quantifier_fits(struct parser *p, const struct comparison *c)
 {
 	bool given = c->quantifier != QUANTIFIER_ONE;
 	bool none = c->op == OP_IS_NONE || c->op == OP_IS_NOT_NONE;
-	const char *name = c->field.name;
-	struct span value = c->value.is_set ? SPAN("{ ... }") : c->value.at.text;
-	const char *rest = c->op == OP_TRUE || none
-				   ? c->op_name
-				   : HELP(p, "%s %.*s", c->op_name, SPAN_ARGS(value));
-	const char *blank = *rest ? " " : "";
 
 	if (given && none)
 		return parser_mistake(p, &c->quantifier_at,
-			HELP(p, "write `%s %s`: whether there are values at all", name, rest),
+			HELP(p, "write `%s`: whether there are values at all",
+				without_quantifier(p, c)),
 			"`%.*s` asks for values, `none` for no value",
 			SPAN_ARGS(c->quantifier_at.text));
 	if (given && !c->field.many)
 		return parser_mistake(p, &c->quantifier_at,
-			HELP(p, "write `%s%s%s%s`", c->quantifier == QUANTIFIER_NO ? "not " : "",
-				name, blank, rest),
-			"`%s` has one value: `%.*s` is for facts with many", name,
+			HELP(p, "write `%s%s`", c->quantifier == QUANTIFIER_NO ? "not " : "",
+				without_quantifier(p, c)),
+			"`%s` has one value: `%.*s` is for facts with many", c->field.name,
 			SPAN_ARGS(c->quantifier_at.text));
 	if (given || !c->field.many || none)
 		return true;
 	return parser_mistake(p, &c->at,
-		HELP(p, "write `any %s%s%s`, or all or no in place of any", name, blank, rest),
-		"`%s` has many values: which of them is meant?", name);
+		HELP(p, "write `any %s`, or all or no in place of any", without_quantifier(p, c)),
+		"`%s` has many values: which of them is meant?", c->field.name);
 }
 
 static bool operator_fits(struct parser *p, const struct comparison *c)
@@ -313,26 +320,13 @@ static bool read_datum(
 	return true;
 }
 
-/* Scores are counted in thousandths. */
-static bool score_fits(struct parser *p, const struct token *at, double number, int64_t *score)
-{
-	double units = number * SCORE_UNIT;
-
-	*score = llround(units);
-	if (fabs(number) > 1e9)
-		return parser_mistake(p, at, NULL, "no score is as large as this");
-	if (fabs(units - (double)*score) > 1e-6)
-		return parser_mistake(p, at, NULL, "a score has at most three decimals");
-	return true;
-}
-
 static bool judge_single(struct parser *p, const struct comparison *c, struct test *test)
 {
 	if (!value_is_single(p, c) || !read_datum(p, c, &c->value.at, &test->datum))
 		return false;
 	test->operand = OPERAND_DATUM;
 	return test->verdict != VERDICT_SCORE ||
-	       score_fits(p, &c->value.at, test->datum.number, &test->score);
+	       value_score(p, &c->value.at, SCORE_SUM_MAX, &test->score);
 }
 
 /* A set of numbers, choices or texts, each read on its own. */
@@ -352,11 +346,10 @@ static bool judge_data(struct parser *p, const struct comparison *c, struct test
 static bool judge_ranges(struct parser *p, const struct comparison *c, struct test *test)
 {
 	struct ip_range *ranges = arena_alloc(p->arena, (c->value.n + 1) * sizeof(*ranges));
-	const char *owner = HELP(p, "`%s`", c->field.name);
 	bool ok = true;
 
 	for (size_t i = 0; i < c->value.n && !p->stopped; i++)
-		ok = value_range(p, owner, &c->value.items[i], &ranges[i]) && ok;
+		ok = value_range(p, c->field.name, &c->value.items[i], &ranges[i]) && ok;
 	test->operand = OPERAND_RANGES;
 	test->ranges = ranges;
 	test->n = c->value.n;
@@ -424,8 +417,10 @@ static bool judge_named_list(struct parser *p, const struct comparison *c, struc
 		return judge_listed(p, c, list, test);
 	if (c->op == OP_UNDER && (list->origin == LIST_DNSBL || list->type != LIST_DOMAIN))
 		return parser_mistake(p, &c->value.at, HELP(p, "write in @%s", list->name),
-			"`under` needs a list of domains; @%s is %s", list->name,
-			list->origin == LIST_DNSBL ? "looked up as a whole" : "of another type");
+			"`under` needs domains that are known here; @%s is %s", list->name,
+			list->origin == LIST_DNSBL
+				? "a dnsbl"
+				: HELP(p, "of type %s", list_type_name(list->type)));
 	return true;
 }
 
@@ -508,7 +503,7 @@ static bool read_pattern(
 			"`~` needs a regex, such as /text/");
 	*out = pattern_new(span_make(at->text.at + 1, at->text.len - 2), &err);
 	if (!*out)
-		return parser_mistake(p, at, NULL, "%s", err.text);
+		return parser_mistake(p, at, NULL, "in this regex: %s", err.text);
 	arena_on_free(p->arena, free_pattern, *out);
 	return true;
 }

@@ -46,6 +46,11 @@ static const struct known_fact *known_fact(struct parser *p, struct span name)
 	return known;
 }
 
+bool fact_known(struct parser *p, struct span name)
+{
+	return known_fact(p, name) != NULL;
+}
+
 bool field_find(struct parser *p, const struct token *at, struct span name, struct field *out)
 {
 	const struct known_fact *known = known_fact(p, name);
@@ -80,15 +85,28 @@ static bool is_plain(const struct fact *fact)
 	       fact->type == TYPE_TEXT;
 }
 
+/* Over (...) behind a name that means nothing or takes nothing. */
+static bool skip_parameters(struct parser *p)
+{
+	struct token opened = parser_take(p);
+
+	while (p->token.kind == TOKEN_COMMA || token_is_value(p->token.kind))
+		parser_take(p);
+	return parser_accept_mark(p, TOKEN_RIGHT_PAREN) ||
+	       parser_mistake(p, &opened, NULL, "this ( is never closed");
+}
+
 bool parse_plain_field(struct parser *p, const char *owner, struct field *out)
 {
 	unsigned functions = FACT_OF_TEXT | FACT_OF_FIELD | FACT_IN_TEXTS;
 
 	*out = (struct field){.at = p->token};
 	if (p->token.kind != TOKEN_WORD)
-		return parser_unexpected(
+		return parser_missing(
 			p, NULL, "%s needs a fact, such as client.ip or mail.from", owner);
 	parser_take(p);
+	if (p->token.kind == TOKEN_LEFT_PAREN && !skip_parameters(p))
+		return false;
 	if (!field_find(p, &out->at, out->at.text, out))
 		return true;
 	if (!is_plain(out->fact) || out->fact->flags & functions || out->verdict) {
@@ -121,7 +139,7 @@ static bool parse_parameter_text(struct parser *p, const struct fact *fact, cons
 	size_t len;
 
 	if (at.kind != TOKEN_STRING)
-		return parser_unexpected(
+		return parser_missing(
 			p, form_of(p, fact), "`%s` needs a name in quotes", fact->name);
 	parser_take(p);
 	*text = token_value(&at, p->arena);
@@ -140,7 +158,18 @@ static bool parse_parameter_text(struct parser *p, const struct fact *fact, cons
 	return true;
 }
 
-static bool parse_parameters(struct parser *p, struct field *out)
+/* A field that a test names is no reason to measure it: it is there for its name and stage only. */
+static const struct slot *slot_unread(struct parser *p, const struct field *field)
+{
+	struct slot *slot = arena_alloc(p->scratch, sizeof(*slot));
+
+	slot->fact = field->fact;
+	slot->name = field->name;
+	slot->stage = field->fact->stage;
+	return slot;
+}
+
+static bool parse_parameters(struct parser *p, enum field_use use, struct field *out)
 {
 	const struct fact *fact = out->fact;
 	struct field of = {.fact = NULL};
@@ -150,32 +179,21 @@ static bool parse_parameters(struct parser *p, struct field *out)
 		return false;
 	if (fact->flags & FACT_OF_TEXT && fact->flags & FACT_OF_FIELD &&
 		!parser_accept_mark(p, TOKEN_COMMA))
-		return parser_unexpected(p, form_of(p, fact), "a , and a fact are missing");
+		return parser_missing(p, form_of(p, fact), "a , and a fact are missing");
 	if (fact->flags & FACT_OF_FIELD && !parse_plain_field(p, HELP(p, "`%s`", fact->name), &of))
 		return false;
 	if (!parser_accept_mark(p, TOKEN_RIGHT_PAREN))
-		return parser_unexpected(p, form_of(p, fact), "a ) is missing");
+		return parser_missing(p, form_of(p, fact), "a ) is missing");
 	if ((fact->flags & FACT_OF_TEXT && !out->text) ||
 		(fact->flags & FACT_OF_FIELD && !of.fact)) {
 		out->fact = NULL;
 		return true;
 	}
 	if (of.fact) {
-		out->field = slot_of(p, &of, 0);
+		out->field = use == FIELD_IN_TEST ? slot_unread(p, &of) : slot_of(p, &of, 0);
 		out->many = out->many || of.many;
 	}
 	return true;
-}
-
-/* Over (...) behind a name that means nothing or takes nothing. */
-static bool skip_parameters(struct parser *p)
-{
-	struct token opened = parser_take(p);
-
-	while (p->token.kind == TOKEN_COMMA || token_is_value(p->token.kind))
-		parser_take(p);
-	return parser_accept_mark(p, TOKEN_RIGHT_PAREN) ||
-	       parser_mistake(p, &opened, NULL, "this ( is never closed");
 }
 
 static const char *full_name(struct parser *p, const struct field *field)
@@ -206,9 +224,15 @@ bool parse_field(struct parser *p, enum field_use use, struct field *out)
 
 	*out = (struct field){.at = p->token};
 	if (!starts_field(p))
-		return parser_unexpected(
+		return parser_missing(
 			p, DOC_HELP, "a fact is expected here, such as client.ip or spf");
 	parser_take(p);
+	if (text_own_field(out->at.text) && !fact_known(p, out->at.text)) {
+		parser_mistake(p, &out->at,
+			HELP(p, "write {%.*s} in a text", SPAN_ARGS(out->at.text)),
+			"`%.*s` stands only in texts", SPAN_ARGS(out->at.text));
+		return true;
+	}
 	if (!field_find(p, &out->at, out->at.text, out))
 		return p->token.kind != TOKEN_LEFT_PAREN || skip_parameters(p);
 	is_function = out->fact->flags & (FACT_OF_TEXT | FACT_OF_FIELD);
@@ -223,7 +247,7 @@ bool parse_field(struct parser *p, enum field_use use, struct field *out)
 		out->fact = NULL;
 		return true;
 	}
-	if (is_function && !parse_parameters(p, out))
+	if (is_function && !parse_parameters(p, use, out))
 		return false;
 	if (!out->fact)
 		return true;

@@ -105,7 +105,7 @@ static struct declared_list *parse_head(struct parser *p, enum list_type *type)
 	if (at.text.at[0] != '_' && !ascii_is_alpha(at.text.at[0]))
 		parser_mistake(p, &at, NULL, "the name of a list begins with a letter");
 	if (!parser_accept_mark(p, TOKEN_COLON)) {
-		parser_unexpected(p, "write: " LIST_EXAMPLE, "a : and the type are missing");
+		parser_missing(p, "write: " LIST_EXAMPLE, "a : and the type are missing");
 		return NULL;
 	}
 	declared = names_find(&p->list_names, at.text);
@@ -120,7 +120,7 @@ static struct declared_list *parse_head(struct parser *p, enum list_type *type)
 	declared->read = true;
 	at = p->token;
 	if (at.kind != TOKEN_WORD || !list_type_parse(at.text, type)) {
-		parser_unexpected(p, "types are cidr, ip, domain, mail, text and hash",
+		parser_missing(p, "types are cidr, ip, domain, mail, text and hash",
 			at.kind == TOKEN_WORD ? "`%.*s` is no type of a list"
 					      : "the type of the list is missing",
 			SPAN_ARGS(at.text));
@@ -135,18 +135,11 @@ static bool parse_literal(struct parser *p, struct rule_list *list)
 {
 	struct value value;
 
-	if (!parse_value(p, "the list", true, &value))
+	if (!parse_value(p, list->name, true, &value))
 		return false;
 	list->origin = LIST_LITERAL;
 	list->content = value_list(p, list->type, &value);
 	return true;
-}
-
-static void free_content(void *context)
-{
-	struct list *list = context;
-
-	list_free(&list);
 }
 
 /* The items of a file; its mistakes are told with its own name and lines. */
@@ -155,14 +148,15 @@ static void read_content(struct parser *p, const struct token *at, struct rule_l
 	const char *path = rules_join(p->arena, p->path, list->from), *problem = NULL;
 	struct diagnostics d = p->diagnostics;
 
-	list->content = list_new(list->type, list->type == LIST_HASH ? p->setup->digest : NULL);
-	arena_on_free(p->arena, free_content, list->content);
+	list->content = value_new_list(p, list->type, at);
+	if (!list->content)
+		return;
 	if (p->source->read(p->source->context, path, &d.source, &problem)) {
 		d.file = path;
 		list_read(list->content, &d);
 		p->diagnostics.n_errors = d.n_errors;
 		p->diagnostics.n_warnings = d.n_warnings;
-		p->stopped = p->stopped || d.n_errors >= MISTAKES_MAX;
+		parser_count(p);
 	} else {
 		parser_mistake(p, at, NULL, "%s: %s", path, problem ? problem : "can't be read");
 	}
@@ -177,11 +171,11 @@ static bool parse_codes(struct parser *p, struct rule_list *list)
 
 	if (p->token.kind != TOKEN_LEFT_BRACE)
 		return true;
-	if (!parse_value(p, "the dnsbl", false, &value))
+	if (!parse_value(p, list->name, false, &value))
 		return false;
 	codes = arena_alloc(p->arena, (value.n + 1) * sizeof(*codes));
 	for (size_t i = 0; i < value.n && !p->stopped; i++) {
-		if (!value_range(p, "a dnsbl", &value.items[i], &codes[i]))
+		if (!value_range(p, list->name, &value.items[i], &codes[i]))
 			continue;
 		if (codes[i].first.family != IP_V4 || codes[i].first.bytes[0] != 127 ||
 			codes[i].last.bytes[0] != 127)
@@ -227,12 +221,15 @@ static bool parse_origin(struct parser *p, struct rule_list *list)
 	parser_take(p); /* from */
 	word = p->token;
 	if (word.kind != TOKEN_WORD || !list_origin_find(word.text, &list->origin))
-		return parser_unexpected(p, "write from file, from store or from dnsbl",
-			"where the list comes from is missing");
+		return parser_missing(p,
+			"write: from file \"x\", from store \"x\" or from dnsbl \"x\"",
+			word.kind == TOKEN_WORD ? "a list can't come from `%.*s`"
+						: "where the list comes from is missing",
+			SPAN_ARGS(word.text));
 	parser_take(p);
 	at = p->token;
 	if (at.kind != TOKEN_STRING)
-		return parser_unexpected(
+		return parser_missing(
 			p, NULL, "from %.*s needs a name in quotes", SPAN_ARGS(word.text));
 	parser_take(p);
 	list->from = token_value(&at, p->arena);
@@ -264,6 +261,6 @@ bool parse_list(struct parser *p)
 		return parse_literal(p, declared->list);
 	if (parser_at(p, "from"))
 		return parse_origin(p, declared->list);
-	return parser_unexpected(p, "write: " LIST_EXAMPLE ", or from file, store or dnsbl",
+	return parser_missing(p, "write: " LIST_EXAMPLE ", or from file, store or dnsbl",
 		"the items of the list are missing");
 }

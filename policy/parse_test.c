@@ -29,15 +29,15 @@ static bool parse_with(struct parser *p)
 	parser_take(p);
 	at = p->token;
 	if (!parser_accept_mark(p, TOKEN_LIST))
-		return parser_unexpected(p, "for example: with @forwarders = { 192.0.2.0/24 }",
+		return parser_missing(p, "for example: with @forwarders = { 192.0.2.0/24 }",
 			"`with` needs a list, such as @forwarders");
 	if (!parser_accept_mark(p, TOKEN_ASSIGN))
-		return parser_unexpected(p, "for example: with @forwarders = { 192.0.2.0/24 }",
+		return parser_missing(p, "for example: with @forwarders = { 192.0.2.0/24 }",
 			"a = is missing behind the list");
 	if (p->token.kind != TOKEN_LEFT_BRACE)
-		return parser_unexpected(p, "the list holds this instead, in this test",
+		return parser_missing(p, "the list holds this instead, in this test",
 			"`with` needs the items in braces");
-	if (!parse_value(p, "the list", true, &value))
+	if (!parse_value(p, "with", true, &value))
 		return false;
 	declared = list_named(p, &at);
 	if (!declared || declared->unknown)
@@ -58,6 +58,17 @@ static void note_given(struct parser *p, struct rule_test_value *value, const st
 	given->window_ms = window_ms;
 	*p->givens_end = given;
 	p->givens_end = &given->next;
+}
+
+static bool given_once(struct parser *p, const struct field *field, uint64_t window_ms)
+{
+	const char *key = HELP(p, "%s %llu", slot_key(p, field), (unsigned long long)window_ms);
+	void **place = names_place(&p->given_names, p->scratch, span_text(key));
+
+	if (*place)
+		return parser_mistake(p, &field->at, NULL, "`%s` is given twice", field->name);
+	*place = p;
+	return true;
 }
 
 /* A count, alone or over a time. */
@@ -102,7 +113,7 @@ static void judge_given(struct parser *p, const struct field *field, const struc
 				     : value_datum(p, field->fact, field->name, &value->items[i],
 					       &items[i])) &&
 		     ok;
-	if (!ok)
+	if (!ok || !given_once(p, field, window_ms))
 		return;
 	given = add_value(p, &field->at);
 	given->fact = field->fact;
@@ -122,9 +133,9 @@ static bool parse_given(struct parser *p)
 		parser_mistake(p, &p->token, "write =", "a value is given with one equal sign");
 		parser_take(p);
 	} else if (!parser_accept_mark(p, TOKEN_ASSIGN)) {
-		return parser_unexpected(p, "for example: given spf = fail", "a = is missing");
+		return parser_missing(p, "for example: given spf = fail", "a = is missing");
 	}
-	if (!parse_value(p, HELP(p, "`%.*s`", SPAN_ARGS(field.at.text)), true, &value))
+	if (!parse_value(p, field.fact ? field.name : "given", true, &value))
 		return false;
 	if (field.fact && field.verdict)
 		parser_mistake(p, &field.at, "give the facts that lead to it",
@@ -202,7 +213,7 @@ static bool parse_parts(struct parser *p, struct rule_test *test, const struct t
 			return parser_mistake(p, opened, "write: " TEST_EXAMPLE,
 				"the test `%s` expects nothing", test->name);
 		else
-			return parser_unexpected(p, "write: " TEST_EXAMPLE,
+			return parser_misplaced(p, "write: " TEST_EXAMPLE,
 				"with, given or expect is expected here, not `%.*s`",
 				SPAN_ARGS(p->token.text));
 	}
@@ -216,14 +227,13 @@ static bool parse_whole(struct parser *p, struct rule_test *test)
 	parser_take(p);
 	at = p->token;
 	if (!parser_accept_mark(p, TOKEN_STRING))
-		return parser_unexpected(
-			p, "write: " TEST_EXAMPLE, "a test needs a name in quotes");
+		return parser_missing(p, "write: " TEST_EXAMPLE, "a test needs a name in quotes");
 	test->name = token_value(&at, p->arena);
 	test->place = parser_place(p, &at);
 	if (!parser_take_open(p, "what a test says") || !parse_parts(p, test, &at))
 		return false;
 	return parser_accept_mark(p, TOKEN_RIGHT_BRACE) ||
-	       parser_unexpected(p, NULL, "a } is missing: the test ends with what it expects");
+	       parser_missing(p, NULL, "a } is missing: the test ends with what it expects");
 }
 
 bool parse_test(struct parser *p)
@@ -232,6 +242,7 @@ bool parse_test(struct parser *p)
 	unsigned depth = p->depth;
 
 	p->values_end = &test->values;
+	p->given_names = (struct names){.count = 0};
 	if (!parse_whole(p, test))
 		parser_recover(p, depth);
 	*p->tests_end = test;

@@ -1,6 +1,8 @@
 /*
  * Values: a token, or a set of them in braces, and what they mean for a type of fact.
  */
+#include <math.h>
+
 #include "policy/parse.h"
 
 /* --- form --- */
@@ -20,12 +22,12 @@ static bool parse_item(struct parser *p, const char *owner, struct value *out)
 	struct token *item;
 
 	if (!token_is_value(p->token.kind) || p->token.kind == TOKEN_LIST)
-		return parser_unexpected(p,
-			p->token.kind == TOKEN_LIST
-				? "a list stands alone: write `in @a or ... in { ... }`"
+		return parser_misplaced(p,
+			p->token.kind == TOKEN_LIST ? "write: ... in @a or ... in { ... }" : NULL,
+			p->token.kind == TOKEN_LIST         ? "a set holds no list"
 			: p->token.kind == TOKEN_LEFT_BRACE ? "a set holds no other set"
-							    : NULL,
-			"a value is expected in this set for %s", owner);
+							    : "`%s` needs a value in this set",
+			owner);
 	if (out->n == SET_ITEMS_MAX)
 		return parser_mistake(
 			p, &p->token, NULL, "a set has at most %d items", SET_ITEMS_MAX);
@@ -53,7 +55,7 @@ static bool parse_set(struct parser *p, const char *owner, struct value *out)
 				"a , is missing before this");
 		if (p->token.kind != TOKEN_RIGHT_BRACE && p->token.kind != TOKEN_END &&
 			!parser_at_item(p))
-			return parser_unexpected(
+			return parser_misplaced(
 				p, NULL, "`%.*s` has no place in a set", SPAN_ARGS(p->token.text));
 	}
 	parser_take(p);
@@ -71,7 +73,7 @@ bool parse_value(struct parser *p, const char *owner, bool may_be_empty, struct 
 		return true;
 	}
 	if (!token_is_value(p->token.kind) || is_reserved(p) || parser_at_item(p))
-		return parser_unexpected(p, NULL, "%s needs a value", owner);
+		return parser_missing(p, NULL, "`%s` needs a value", owner);
 	parser_take(p);
 	out->items = arena_alloc(p->scratch, sizeof(*out->items));
 	out->items[0] = out->at;
@@ -113,9 +115,7 @@ static const char *choice_help(struct parser *p, const struct fact *fact, struct
 		return parser_suggest(p, meant);
 	for (const struct fact_choice *c = fact->choices; c && c->word; c++)
 		nearest_offer(&nearest, c->word);
-	if (nearest.best)
-		return parser_suggest(p, nearest.best);
-	return HELP(p, "it is one of %s", fact_choices(fact, p->scratch));
+	return parser_suggest(p, nearest.best);
 }
 
 /* Whether a token of this kind can be such a value at all. */
@@ -160,9 +160,9 @@ static const char *datum_help(
 		return HELP(p, "write %s in %.*s", owner, SPAN_ARGS(at->text));
 	if (fact->type == TYPE_MAIL && domain)
 		return HELP(p, "`%s` is its domain", domain);
-	if (fact->type == TYPE_DOMAIN)
+	if (fact->type == TYPE_DOMAIN && at->text.len > 2 && strchr("*.", at->text.at[1]))
 		return HELP(p, "with its subdomains: %s under \"example.com\"", owner);
-	if (quoted && fact->type != TYPE_MAIL)
+	if (quoted && !kind_fits(fact->type, TOKEN_STRING))
 		return "write it without quotes";
 	return NULL;
 }
@@ -190,6 +190,20 @@ bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 		fact_expects(fact, p->scratch));
 }
 
+bool value_score(struct parser *p, const struct token *at, unsigned max, int64_t *out)
+{
+	size_t dot = span_find_char(at->text, '.');
+
+	if (fabs(at->number) > max)
+		return parser_mistake(p, at, NULL,
+			"`%.*s` is out of range: `score` takes -%u to %u", SPAN_ARGS(at->text), max,
+			max);
+	if (at->text.len > dot + 4)
+		return parser_mistake(p, at, NULL, "a score has at most three decimals");
+	*out = llround(at->number * SCORE_UNIT);
+	return true;
+}
+
 /* The last address of a network. */
 static struct ip last_of(const struct cidr *network)
 {
@@ -211,7 +225,7 @@ bool value_range(struct parser *p, const char *owner, const struct token *at, st
 	if (at->kind != TOKEN_ADDRESS && at->kind != TOKEN_CIDR)
 		return parser_mistake(p, at,
 			at->kind == TOKEN_STRING ? "addresses stand without quotes" : NULL,
-			"%s needs addresses, networks or ranges, such as 192.0.2.0/24", owner);
+			"`%s` needs addresses, networks or ranges, such as 192.0.2.0/24", owner);
 	out->first = at->network.ip;
 	out->last = last_of(&at->network);
 	return true;
@@ -278,12 +292,26 @@ static void free_list(void *context)
 	list_free(&list);
 }
 
+struct list *value_new_list(struct parser *p, enum list_type type, const struct token *at)
+{
+	struct list *list;
+
+	if (type == LIST_HASH && !p->setup->digest) {
+		parser_mistake(p, at, NULL, "there are no digests here for a list of type hash");
+		return NULL;
+	}
+	list = list_new(type, type == LIST_HASH ? p->setup->digest : NULL);
+	arena_on_free(p->arena, free_list, list);
+	return list;
+}
+
 struct list *value_list(struct parser *p, enum list_type type, const struct value *value)
 {
-	struct list *list = list_new(type, type == LIST_HASH ? p->setup->digest : NULL);
+	struct list *list = value_new_list(p, type, &value->at);
 	bool ok = true;
 
-	arena_on_free(p->arena, free_list, list);
+	if (!list)
+		return NULL;
 	for (size_t i = 0; i < value->n && !p->stopped; i++)
 		ok = add_item(p, list, type, &value->items[i]) && ok;
 	list_seal(list);

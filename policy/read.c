@@ -81,13 +81,22 @@ const char *token_kind_name(enum token_kind kind)
 
 /* --- mistakes --- */
 
-static void tell(struct parser *p, enum severity severity, const struct token *at, const char *help,
-	const char *format, va_list args)
+static PRINTF_LIKE(5, 0) void tell(struct parser *p, enum severity severity, const struct token *at,
+	const char *help, const char *format, va_list args)
 {
 	char message[MESSAGE_MAX];
 
 	vsnprintf(message, sizeof(message), format, args);
 	diagnose(&p->diagnostics, severity, at, help, "%s", message);
+}
+
+void parser_count(struct parser *p)
+{
+	if (p->diagnostics.n_errors < MISTAKES_MAX)
+		return;
+	p->stopped = true;
+	diagnose(&p->diagnostics, SEVERITY_ERROR, NULL, NULL,
+		"too many mistakes; what follows is not looked at");
 }
 
 bool parser_mistake(
@@ -100,11 +109,7 @@ bool parser_mistake(
 	va_start(args, format);
 	tell(p, SEVERITY_ERROR, at, help, format, args);
 	va_end(args);
-	if (p->diagnostics.n_errors == MISTAKES_MAX) {
-		p->stopped = true;
-		diagnose(&p->diagnostics, SEVERITY_ERROR, NULL, NULL,
-			"too many mistakes; what follows is not looked at");
-	}
+	parser_count(p);
 	return false;
 }
 
@@ -135,20 +140,40 @@ static const char *foreign_word(const struct token *at)
 	}
 }
 
-bool parser_unexpected(struct parser *p, const char *help, const char *format, ...)
+/* A token's own complaint comes first. */
+static PRINTF_LIKE(4, 0) bool tell_unfit(struct parser *p, const struct token *at, const char *help,
+	const char *format, va_list args)
 {
-	const struct token *at = &p->token;
-	char message[MESSAGE_MAX];
+	if (p->token.kind == TOKEN_ERROR)
+		return parser_mistake(
+			p, &p->token, foreign_word(&p->token), "%s", p->token.message);
+	if (p->stopped)
+		return false;
+	tell(p, SEVERITY_ERROR, at, help, format, args);
+	parser_count(p);
+	return false;
+}
+
+bool parser_missing(struct parser *p, const char *help, const char *format, ...)
+{
+	bool behind =
+		p->last.kind != TOKEN_END && (p->token.kind == TOKEN_END || p->token.first_on_line);
 	va_list args;
 
-	if (at->kind == TOKEN_ERROR)
-		return parser_mistake(p, at, foreign_word(at), "%s", at->message);
-	if (p->last.kind != TOKEN_END && (at->kind == TOKEN_END || at->first_on_line))
-		at = &p->last;
 	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
+	tell_unfit(p, behind ? &p->last : &p->token, help, format, args);
 	va_end(args);
-	return parser_mistake(p, at, help, "%s", message);
+	return false;
+}
+
+bool parser_misplaced(struct parser *p, const char *help, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	tell_unfit(p, &p->token, help, format, args);
+	va_end(args);
+	return false;
 }
 
 const char *parser_suggest(struct parser *p, const char *nearest)
@@ -172,7 +197,7 @@ bool parser_take_open(struct parser *p, const char *what)
 {
 	if (parser_accept_mark(p, TOKEN_LEFT_BRACE))
 		return true;
-	return parser_unexpected(p, NULL, "a { is missing: %s stands in braces", what);
+	return parser_missing(p, NULL, "a { is missing: %s stands in braces", what);
 }
 
 const char *parser_take_id(struct parser *p, const char *what, const char *example)
@@ -180,7 +205,7 @@ const char *parser_take_id(struct parser *p, const char *what, const char *examp
 	struct token t = p->token;
 
 	if (t.kind != TOKEN_WORD) {
-		parser_unexpected(p, HELP(p, "write: %s", example),
+		parser_missing(p, HELP(p, "write: %s", example),
 			t.kind == TOKEN_STRING ? "the name of a %s stands without quotes"
 					       : "the name of a %s is missing",
 			what);
@@ -227,7 +252,7 @@ bool parser_at_item(const struct parser *p)
 static void skip_to_open(struct parser *p, unsigned depth)
 {
 	while (p->depth == depth && p->token.kind != TOKEN_END && !parser_at_item(p) &&
-		p->token.kind != TOKEN_RIGHT_BRACE)
+		!parser_at(p, "rule") && p->token.kind != TOKEN_RIGHT_BRACE)
 		parser_take(p);
 }
 
@@ -343,9 +368,9 @@ static void declare_rule(struct parser *p, const struct token *t)
 
 	if (!is_word(t, "rule") || t[1].kind != TOKEN_WORD)
 		return;
-	place = names_place(&p->rule_names, p->scratch, arena_span(p->arena, t[1].text));
+	place = names_place(&p->rule_names, p->scratch, arena_span(p->scratch, t[1].text));
 	if (!*place)
-		*place = p;
+		*place = arena_alloc(p->scratch, sizeof(struct declared_rule));
 }
 
 static void scan_file(struct parser *p, struct rule_file *file, unsigned includes)
@@ -354,9 +379,11 @@ static void scan_file(struct parser *p, struct rule_file *file, unsigned include
 	struct token window[WINDOW] = {0}, next;
 	bool include;
 
-	if (file->scanned || file->problem || includes > INCLUDES_MAX)
+	/* Again where it is less deep: more of what it includes is then read. */
+	if (file->problem || includes > INCLUDES_MAX ||
+		(file->scanned_at && includes + 1 >= file->scanned_at))
 		return;
-	file->scanned = true;
+	file->scanned_at = includes + 1;
 	do {
 		next = lex_next(&lexer);
 		shift(window, &next);
@@ -383,7 +410,7 @@ static const char *include_problem(
 {
 	*help = NULL;
 	if (includes > INCLUDES_MAX)
-		return "includes go too deep";
+		return HELP(p, "includes go more than %d deep", INCLUDES_MAX);
 	if (file->state == FILE_OPEN)
 		return "this file includes itself, by way of what it includes";
 	if (file->state == FILE_DONE) {
@@ -403,7 +430,7 @@ static bool read_include(struct parser *p, unsigned includes)
 
 	parser_take(p);
 	if (p->token.kind != TOKEN_STRING)
-		return parser_unexpected(p, "write: include \"more.rules\"",
+		return parser_missing(p, "write: include \"more.rules\"",
 			"`include` needs the name of a file, in quotes");
 	at = parser_take(p);
 	file = file_of(p, rules_join(p->arena, p->path, token_value(&at, p->scratch)));
@@ -415,7 +442,8 @@ static bool read_include(struct parser *p, unsigned includes)
 	return true;
 }
 
-static bool misplaced(struct parser *p)
+/* What is no item; false: all up to the next one is skipped. */
+static bool read_stray(struct parser *p)
 {
 	static const char *const items[] = {"rule", "list", "for", "test", "include"};
 	struct nearest nearest = nearest_to(p->token.text);
@@ -430,8 +458,11 @@ static bool misplaced(struct parser *p)
 		parser_mistake(p, &p->token, parser_suggest(p, nearest.best),
 			"rule, list, for, test or include is expected here, not `%.*s`",
 			SPAN_ARGS(p->token.text));
-	parser_take(p);
-	return false;
+	if (parser_take(p).kind != TOKEN_RIGHT_BRACE)
+		return false;
+	while (p->token.kind == TOKEN_RIGHT_BRACE) /* one mistake, however many */
+		parser_take(p);
+	return true;
 }
 
 static bool read_item(struct parser *p, unsigned includes)
@@ -446,7 +477,7 @@ static bool read_item(struct parser *p, unsigned includes)
 		return parse_test(p);
 	if (parser_at(p, "include"))
 		return read_include(p, includes);
-	return misplaced(p);
+	return read_stray(p);
 }
 
 /* Behind a mistake at the top: to the next item, over what stands in braces. */

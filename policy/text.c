@@ -21,6 +21,14 @@ static const struct {
 	{"sid", TEXT_SID},
 };
 
+bool text_own_field(struct span name)
+{
+	for (size_t i = 0; i < COUNT_OF(own_fields); i++)
+		if (span_equal(name, span_text(own_fields[i].name)))
+			return true;
+	return false;
+}
+
 /* A text as it is read. */
 struct reading {
 	struct parser *p;
@@ -110,28 +118,34 @@ static bool add_own_field(struct reading *r, struct span name)
 	return false;
 }
 
+/* The nearest of the rule's own names, where no fact is near. */
+static bool told_own(struct reading *r, const struct token *at, struct span name)
+{
+	struct nearest nearest = nearest_to(name);
+
+	for (size_t i = 0; i < COUNT_OF(own_fields); i++)
+		nearest_offer(&nearest, own_fields[i].name);
+	if (!nearest.best || fact_nearest(r->p->setup->registry, name))
+		return false;
+	return !parser_mistake(r->p, at, HELP(r->p, "did you mean `%s`?", nearest.best),
+		"`%.*s` is no fact", SPAN_ARGS(name));
+}
+
 /* A fact; one with a parameter has it in parentheses. */
 static void add_fact(
 	struct reading *r, const struct token *at, struct span name, const char *parameter)
 {
 	struct parser *p = r->p;
 	struct field field = {.at = *at};
-	struct nearest nearest = nearest_to(name);
+	struct text_part *part;
 
-	for (size_t i = 0; i < COUNT_OF(own_fields); i++)
-		nearest_offer(&nearest, own_fields[i].name);
-	if (nearest.best && !fact_nearest(p->setup->registry, name)) {
-		parser_mistake(p, at, HELP(p, "did you mean {%s}?", nearest.best),
-			"`%.*s` is no fact", SPAN_ARGS(name));
-		return;
-	}
-	if (!field_find(p, at, name, &field))
+	if ((!fact_known(p, name) && told_own(r, at, name)) || !field_find(p, at, name, &field))
 		return;
 	if (field.fact->flags & FACT_OF_FIELD) {
 		parser_mistake(p, at, NULL, "`%s` can't stand in a text", field.name);
 		return;
 	}
-	if (field.fact->flags & FACT_OF_TEXT && !parameter) {
+	if (field.fact->flags & FACT_OF_TEXT && !(parameter && *parameter)) {
 		parser_mistake(p, at, HELP(p, "write {%s(Name)}", field.name),
 			"`%s` doesn't say of what it is", field.name);
 		return;
@@ -142,8 +156,9 @@ static void add_fact(
 	}
 	if (parameter)
 		field.text = parameter;
-	add_part(r, TEXT_SLOT)->slot = slot_of(p, &field, 0);
-	slots_add_text(p, (*CONTAINER_OF(r->end, struct text_part, next)).slot);
+	part = add_part(r, TEXT_SLOT);
+	part->slot = slot_of(p, &field, 0);
+	slots_add_text(p, part->slot);
 }
 
 /* {FIELD}, from its brace on. */

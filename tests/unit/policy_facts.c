@@ -51,7 +51,7 @@ static const struct fact of_session[] = {
 	F("rcpt.count", NUMBER, RCPT, 0, NULL),
 	F("rcpt.valid", BOOL, RCPT, 0, NULL),
 	F("message.size", SIZE, MESSAGE, 0, NULL),
-	{NULL},
+	{.name = NULL},
 };
 
 static const struct fact of_filters[] = {
@@ -98,7 +98,7 @@ static const struct fact of_filters[] = {
 	F("rspamd.action", TEXT, MESSAGE, FACT_ABSENT, NULL),
 	F("rate", NUMBER, CONNECT, FACT_OF_FIELD, NULL),
 	F("dnsbl", IP, CONNECT, FACT_MANY | FACT_OF_TEXT | FACT_OF_FIELD, NULL),
-	{NULL},
+	{.name = NULL},
 };
 
 static const struct fact_source sources[] = {{"session", of_session}, {"filters", of_filters}};

@@ -15,8 +15,7 @@ struct files {
 	const struct text_file *others;
 };
 
-static bool read_text(
-	void *context, const char *path, struct span *content, const char **problem)
+static bool read_text(void *context, const char *path, struct span *content, const char **problem)
 {
 	const struct files *files = context;
 
@@ -40,8 +39,8 @@ static bool digest(unsigned digits, struct span text, char *hex)
 	return true;
 }
 
-struct rules *rules_of_files(const char *text, const struct text_file *others,
-	struct buffer *report, size_t *n_warnings)
+struct rules *rules_of_files(
+	const char *text, const struct text_file *others, struct buffer *report, size_t *n_warnings)
 {
 	static const char *const backends[] = {"main", "other"};
 	static const char *const paths[] = {"t.rules"};

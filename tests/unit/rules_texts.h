@@ -12,8 +12,8 @@ struct text_file {
 };
 
 /* The files that can be read besides t.rules; NULL: none. */
-struct rules *rules_of_files(
-	const char *text, const struct text_file *others, struct buffer *report, size_t *n_warnings);
+struct rules *rules_of_files(const char *text, const struct text_file *others,
+	struct buffer *report, size_t *n_warnings);
 
 /* Rules that are right; fails the test with the report when they are not. */
 struct rules *rules_of(const char *text);
