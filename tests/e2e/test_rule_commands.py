@@ -112,7 +112,7 @@ def test_files_are_read_in_the_order_of_their_bytes(site):
     rules = config.parent / "rules.d"
     for name in ("9.rules", "Z.rules", "a.rules"):
         rule = name[0]
-        (rules / name).write_text(f"rule {rule}x {{ when helo == \"{rule}\" then accept }}")
+        (rules / name).write_text(f"rule x{rule} {{ when helo == \"{rule}\" then accept }}")
     done = run("check", "-c", config, "--json")
     assert [rule["rule"] for rule in json.loads(done.stdout)["rules"]] == ["b", "x9", "xZ", "xa"]
 
