@@ -59,7 +59,9 @@ enum fact_flags {
 	FACT_OF_FIELD = 16, /* written NAME(FIELD), or NAME("text", FIELD) with FACT_OF_TEXT */
 	FACT_FAMILY = 32,   /* NAME ends in a dot, any word may follow: milter.NAME */
 	FACT_IN_TEXTS = 64, /* only in texts, as {NAME} */
-	FACT_ABSENT = 128   /* declared, but no filter of this version measures it */
+	FACT_ABSENT = 128,  /* declared, but no filter of this version measures it */
+	FACT_ASKS = 256     /* others are asked, or it is waited for: begun when what is known at
+			       once still leaves it wanted */
 };
 
 struct fact_choice {
