@@ -415,20 +415,23 @@ static void drop_unwanted(struct pipeline *pipeline)
 	}
 }
 
-static bool is_startable(struct pipeline *pipeline, size_t slot)
+static bool is_startable(struct pipeline *pipeline, size_t slot, bool asks)
 {
-	return pipeline->filters->wanted[slot] && is_pending(pipeline, slot) &&
-	       !note_of(pipeline, slot)->call;
+	const struct filters *filters = pipeline->filters;
+
+	return filters->wanted[slot] && is_pending(pipeline, slot) &&
+	       !note_of(pipeline, slot)->call &&
+	       (asks || !(filters->slots[slot].fact->flags & FACT_ASKS));
 }
 
 /* One call for all slots of the group that are wanted and not under way. */
-static void start_group(struct pipeline *pipeline, const struct plan_group *group)
+static void start_group(struct pipeline *pipeline, const struct plan_group *group, bool asks)
 {
 	struct call *call;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < group->n_slots; i++)
-		n += is_startable(pipeline, group->slots[i]);
+		n += is_startable(pipeline, group->slots[i], asks);
 	call = call_new(pipeline->filters, group, n);
 	call->pipeline = pipeline;
 	call->next = pipeline->calls;
@@ -438,12 +441,22 @@ static void start_group(struct pipeline *pipeline, const struct plan_group *grou
 	pipeline->calls = call;
 	n = 0;
 	for (unsigned i = 0; i < group->n_slots; i++) {
-		if (!is_startable(pipeline, group->slots[i]))
+		if (!is_startable(pipeline, group->slots[i], asks))
 			continue;
 		call->found[n++].slot = group->slots[i];
 		note_of(pipeline, group->slots[i])->call = call;
 	}
 	try_call(call);
+}
+
+static void start(struct pipeline *pipeline, bool asks)
+{
+	const struct filters *filters = pipeline->filters;
+
+	for (size_t i = 0; i < filters->n_slots; i++)
+		if (is_startable(pipeline, i, asks))
+			start_group(pipeline, &filters->groups[filters->slots[i].group], asks);
+	advance(pipeline);
 }
 
 bool pipeline_want(struct pipeline *pipeline, const bool *wanted)
@@ -457,10 +470,10 @@ bool pipeline_want(struct pipeline *pipeline, const bool *wanted)
 		if (wanted[i] && !filters->wanted[i])
 			mark_wanted(pipeline, i);
 	drop_unwanted(pipeline);
-	for (size_t i = 0; i < filters->n_slots; i++)
-		if (is_startable(pipeline, i))
-			start_group(pipeline, &filters->groups[filters->slots[i].group]);
-	advance(pipeline);
+	start(pipeline, false);
+	/* What has just become known may be all that was wanted. */
+	if (!pipeline->news)
+		start(pipeline, true);
 	return leave(pipeline);
 }
 

@@ -107,7 +107,8 @@ void pipeline_put_back(struct pipeline *pipeline, enum stage stage, struct fact_
 
 /* Exactly these slots are wanted now (by number, in `slots` of the setup): what is not under way is
  * started if its stage has been entered, what is under way for none of them is cancelled. true:
- * some slot became known or failed within this call. */
+ * some slot became known or failed within this call; what others must be asked for (FACT_ASKS) is
+ * then not begun: say anew what is wanted. */
 bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
 
 /* Given from outside (`--fact`): the slot has this value, whenever its stage is entered, and is not

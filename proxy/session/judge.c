@@ -18,12 +18,12 @@
 enum { TEXT_MAX = 4096, REPLAY_SIZE = 64 * 1024 };
 
 struct judge {
-	struct session *session; /* borrowed */
-	struct bench *bench;     /* borrowed */
+	struct session *session;   /* borrowed */
+	struct bench *bench;       /* borrowed */
 	struct pipeline *pipeline; /* owned */
 	struct filter_view view;
-	bool connected; /* the stage CONNECT is entered */
-	bool ended;     /* the pipeline was told that the content is whole */
+	bool connected;                    /* the stage CONNECT is entered */
+	bool ended;                        /* the pipeline was told that the content is whole */
 	const struct recipient *recipient; /* under consideration */
 	struct evaluation *candidate;      /* for the next one; in the transaction's arena */
 	struct reply refusal;
@@ -106,7 +106,6 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->wanted = arena_alloc(arena, policy->n_slots + 1);
 	b->waits = arena_alloc(arena, policy->n_slots + 1);
 	b->early_talker = find_slot(policy, "client.early_talker");
-	b->rcpt_valid = find_slot(policy, "rcpt.valid");
 	b->hits = arena_alloc(arena, policy->n_rules * sizeof(*b->hits));
 	*out = b;
 	if (open_filters(b, worker, filters, err))
@@ -169,27 +168,50 @@ static struct subject subject_of(const struct judge *j, const struct fact_value 
 	return subject;
 }
 
-/* Until nothing more becomes known at once. The backend is asked for rcpt.valid only when that is
- * still wanted then: unlike a question to DNS it is on its way at once. */
+/* What is under way for recipients that were accepted stays wanted. */
+static void add_wants_of_cohorts(struct judge *j)
+{
+	struct bench *b = j->bench;
+
+	for (struct cohort *c = j->session->transaction->cohorts; c; c = c->next) {
+		struct subject subject = subject_of(j, c->values);
+
+		evaluation_run(c->evaluation, &subject);
+		evaluation_wants(c->evaluation, &subject, STAGE_RCPT, b->waits);
+		for (size_t i = 0; i < b->policy->n_slots; i++)
+			b->wanted[i] |= b->waits[i];
+	}
+}
+
+/* What is known of a recipient at once is kept with it: a text that is written much later may quote
+ * it. */
+static void add_recipients_own(struct judge *j, const struct subject *subject)
+{
+	struct bench *b = j->bench;
+
+	for (size_t i = 0; i < b->policy->n_slots; i++) {
+		const struct slot *slot = b->policy->rules->slots[i];
+
+		if (slot->stage == STAGE_RCPT && !(slot->fact->flags & FACT_ASKS) &&
+			subject_value(subject, slot)->state == FACT_PENDING)
+			b->wanted[i] = true;
+	}
+}
+
+/* Until nothing more becomes known at once. */
 static struct subject look(struct judge *j, struct evaluation *e, enum stage reached)
 {
-	const struct slot *valid = j->bench->rcpt_valid;
-	bool *wanted = j->bench->wanted, asks = j->asking, again;
 	struct subject subject;
 
 	do {
-		bool later;
-
 		subject = subject_of(j, NULL);
 		evaluation_run(e, &subject);
-		evaluation_wants(e, &subject, reached, wanted);
-		later = valid && !asks && wanted[valid->number];
-		if (later)
-			wanted[valid->number] = false;
-		again = pipeline_want(j->pipeline, wanted);
-		if (!again && later)
-			again = asks = true;
-	} while (again);
+		evaluation_wants(e, &subject, reached, j->bench->wanted);
+		if (reached == STAGE_RCPT) {
+			add_recipients_own(j, &subject);
+			add_wants_of_cohorts(j);
+		}
+	} while (pipeline_want(j->pipeline, j->bench->wanted));
 	return subject;
 }
 
@@ -207,8 +229,8 @@ static void count_hits(struct bench *b, const struct evaluation *e)
 		b->hits[rule->index]++;
 }
 
-static void note_refusal(struct judge *j, const struct evaluation *e,
-	const struct subject *subject, const struct outcome *outcome)
+static void note_refusal(struct judge *j, const struct evaluation *e, const struct subject *subject,
+	const struct outcome *outcome)
 {
 	const struct action *a = outcome->final;
 	struct buffer text = BUFFER_INIT(TEXT_MAX);
@@ -221,7 +243,8 @@ static void note_refusal(struct judge *j, const struct evaluation *e,
 	if (!text_render(a->text, &render, &text)) {
 		/* What fits will do. */
 	}
-	j->refusal = (struct reply){.code = a->code, .text = session_keep(j->session, buffer_span(&text))};
+	j->refusal = (struct reply){
+		.code = a->code, .text = session_keep(j->session, buffer_span(&text))};
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
 	buffer_free(&text);
@@ -629,9 +652,10 @@ void judge_header(struct transaction *t)
 
 	if (!j)
 		return;
-	/* A copy: the spool moves as it grows, and goes when the message turns out to be at fault. */
-	j->view.headers = arena_span(
-		t->arena, span_first(spool_memory(&t->message.spool), t->header_size));
+	/* A copy: the spool moves as it grows, and goes when the message turns out to be at fault.
+	 */
+	j->view.headers =
+		arena_span(t->arena, span_first(spool_memory(&t->message.spool), t->header_size));
 	pipeline_enter(j->pipeline, STAGE_HEADER, t->arena);
 	pipeline_enter(j->pipeline, STAGE_MESSAGE, t->arena);
 	/* What the header section alone settles needs no look at the body. */
@@ -754,8 +778,8 @@ struct reply judge_reply(struct transaction *t, const struct cohort *c, struct a
 
 	if (!a)
 		return REPLY(451, "4.4.3", "A lookup failed, try again later");
-	reply = (struct reply){.code = a->code,
-		.text = judge_text(t, c, c->outcome.rule, a->text, arena)};
+	reply = (struct reply){
+		.code = a->code, .text = judge_text(t, c, c->outcome.rule, a->text, arena)};
 	memcpy(reply.enhanced, a->enhanced, sizeof(reply.enhanced));
 	if (!t->envelope.smtputf8)
 		make_ascii(reply.text);
