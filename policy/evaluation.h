@@ -32,15 +32,16 @@ enum rule_set {
 	SET_COUNT
 };
 
-#define NO_RULE SIZE_MAX
-
 struct evaluation {
 	const struct policy *policy; /* borrowed */
 	uint64_t *set[SET_COUNT];
 	bool *settled;     /* by slot: it was known or failed at the last run */
 	uint8_t *memo;     /* truth_set by test's memo; 0: not computed yet */
 	size_t size_bytes; /* of what the three point to, in one piece */
-	size_t now;        /* the `reject now` that has decided; NO_RULE */
+	/* The rule whose final action wins over all below it, the number of rules while there is
+	 * none; and whether those above it leave it that. Of the last run. */
+	size_t winner;
+	bool certain;
 	int64_t low, high; /* the score */
 };
 
@@ -106,10 +107,6 @@ struct open_tests {
 bool condition_any_open(const struct open_tests *o, truth_set goal);
 
 /* --- outcome.c --- */
-
-/* The rule whose final action wins over all below it; the number of rules: none yet. Whether those
- * above it leave it that is another matter (outcome_of). */
-size_t evaluation_winner(const struct evaluation *e);
 
 /* Whether the message may still go to the backend or to quarantine. */
 bool evaluation_goes_on(const struct evaluation *e);

@@ -232,7 +232,7 @@ static size_t end_of_candidates(struct waiting *w)
 {
 	const struct policy *p = w->e->policy;
 	const uint64_t *may_end = w->e->set[SET_END];
-	size_t winner = evaluation_winner(w->e), end = 0;
+	size_t winner = w->e->winner, end = 0;
 
 	for (size_t i = bits_next(may_end, may_end, 0, winner); i < winner;
 		i = bits_next(may_end, may_end, i + 1, winner)) {
@@ -253,7 +253,7 @@ static size_t end_of_candidates(struct waiting *w)
 static void wait_for_outcome(struct waiting *w)
 {
 	const struct policy *p = w->e->policy;
-	size_t winner = evaluation_winner(w->e), end = end_of_candidates(w);
+	size_t winner = w->e->winner, end = end_of_candidates(w);
 
 	for (size_t i = bits_next(w->e->set[SET_END], w->e->set[SET_END], 0, end); i < end;
 		i = bits_next(w->e->set[SET_END], w->e->set[SET_END], i + 1, end))
@@ -288,7 +288,7 @@ bool evaluation_waits(
 		waits[i] = waits[i] && (!goes_on || p->rules->slots[i]->stage == STAGE_RCPT);
 		w.some = w.some || waits[i];
 	}
-	if (!outcome_of(e).certain)
+	if (!e->certain)
 		wait_for_outcome(&w);
 	if (goes_on)
 		wait_for_route(&w);
