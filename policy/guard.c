@@ -7,11 +7,8 @@
 #include "policy/truth.h"
 
 enum {
-	/* So many keys on one slot before an index of them pays, and so many words of a set of
-	 * rules that each of them must make up for. */
-	WORTH = 8,
-	WORDS_FOR_KEY = 4,
-	RUN = 4, /* bytes, of GUARD_CONTAINS */
+	WORTH = 8, /* so many keys on one slot before an index of them pays */
+	RUN = 4,   /* bytes, of GUARD_CONTAINS */
 	FILTER_BITS_PER_KEY = 16
 };
 
@@ -218,7 +215,7 @@ static const struct guard *finish_slot(struct builder *b, const struct building 
 	const struct guard *out = NULL;
 
 	for (const struct building *one = all; one; one = one->next) {
-		if (one->guard->n < WORTH + bits_words(b->rules->n) / WORDS_FOR_KEY) {
+		if (one->guard->n < WORTH) {
 			free(one->guard->keys);
 			continue;
 		}
