@@ -48,14 +48,14 @@ enum sternness action_sternness(const struct action *final); /* of a rule that i
 
 /* Whether all is known that carrying the outcome out needs: of a message that goes on (accept,
  * quarantine) every rule above that does something or is monitored, its route, and what their texts
- * quote; of others what the winner's texts quote, of whatever stage that is. False while the outcome
- * is open. */
+ * quote; of others what the winner's texts quote, of whatever stage that is. False while the
+ * outcome is open. */
 bool evaluation_ready(const struct evaluation *e, const struct subject *subject);
 
 /* Marks the slots (by number; cleared first) that could still matter, of those whose stage has been
  * reached. */
-void evaluation_wants(
-	const struct evaluation *e, const struct subject *subject, enum stage reached, bool *wanted);
+void evaluation_wants(const struct evaluation *e, const struct subject *subject, enum stage reached,
+	bool *wanted);
 
 /* Marks those of them that are worth waiting for now, since with what later stages bring still
  * unknown they could settle the outcome (as anything but an accept) or the route, or are the
@@ -83,14 +83,15 @@ struct effect_cursor {
 	size_t rule;                 /* private, as `next` */
 	const struct action *next;
 };
-bool evaluation_next_effect(
-	const struct evaluation *e, struct effect_cursor *cursor, const struct rule **rule) MUST_CHECK;
+bool evaluation_next_effect(const struct evaluation *e, struct effect_cursor *cursor,
+	const struct rule **rule) MUST_CHECK;
 
 /* Walks rules whose condition is true: monitored ones above the outcome, or all of them (hits). A
  * rule that defers on error is none; outcome_of names it. */
-bool evaluation_next_monitored(const struct evaluation *e, size_t *cursor, const struct rule **rule)
-	MUST_CHECK;
-bool evaluation_next_hit(const struct evaluation *e, size_t *cursor, const struct rule **rule) MUST_CHECK;
+bool evaluation_next_monitored(
+	const struct evaluation *e, size_t *cursor, const struct rule **rule) MUST_CHECK;
+bool evaluation_next_hit(
+	const struct evaluation *e, size_t *cursor, const struct rule **rule) MUST_CHECK;
 
 /* What a rule's condition can still be; for explanations. */
 truth_set evaluation_truth(
@@ -114,7 +115,8 @@ struct render {
 	struct span sid;
 	bool ascii;
 };
-bool text_render(const struct text *text, const struct render *render, struct buffer *out) MUST_CHECK;
+bool text_render(
+	const struct text *text, const struct render *render, struct buffer *out) MUST_CHECK;
 
 /* "4.5": a score as people write it. */
 bool score_write(int64_t score, struct buffer *out) MUST_CHECK;

@@ -63,9 +63,11 @@ static inline size_t rule_next(
 }
 
 /* for_rules(i, e, set, that): each of them in order. The set may lose rules on the way. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): i is a name */
 #define for_rules(i, e, set, that)                                                                 \
-	for (size_t i = rule_next(e, set, that, 0); i < (e)->policy->n_rules;                      \
-		i = rule_next(e, set, that, i + 1))
+	for (size_t i = rule_next((e), (set), (that), 0); i < (e)->policy->n_rules;                \
+		i = rule_next((e), (set), (that), i + 1))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* --- of one rule, whatever is known --- */
 
