@@ -265,7 +265,7 @@ static bool quantifier_fits(struct parser *p, const struct comparison *c)
 				without_quantifier(p, c)),
 			"`%s` has one value: `%.*s` is for facts with many", c->field.name,
 			SPAN_ARGS(c->quantifier_at.text));
-	if (given || !c->field.many || none)
+	if (given || !c->field.many || none || c->field.fact->flags & (FACT_FIRST | FACT_ANY))
 		return true;
 	return parser_mistake(p, &c->at,
 		HELP(p, "write `any %s`, or all or no in place of any", without_quantifier(p, c)),
@@ -592,6 +592,8 @@ static bool judge(struct parser *p, const struct comparison *c, struct test *tes
 	test->verdict = c->field.verdict;
 	test->type = c->field.fact->type;
 	test->quantifier = c->quantifier;
+	if (c->quantifier == QUANTIFIER_ONE && c->field.many && c->field.fact->flags & FACT_ANY)
+		test->quantifier = QUANTIFIER_ANY;
 	test->op = c->op;
 	if (c->field.is_rate)
 		return judge_rate(p, c, test);

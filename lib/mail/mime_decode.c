@@ -611,12 +611,6 @@ static bool is_utf8_name(struct span name)
 	return is_one_of(name, "utf-8 utf8 unicode-1-1-utf-8 cp65001 x-utf-8");
 }
 
-bool charset_known(struct span name)
-{
-	return is_utf8_name(name) || is_one_of(name, "us-ascii ascii ansi_x3.4-1968") ||
-	       table_index(name) < COUNT_OF(table);
-}
-
 /* Some charsets hold a character back, to see whether one that combines with it follows. */
 static bool flush_iconv(iconv_t cd, struct buffer *out)
 {

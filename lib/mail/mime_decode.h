@@ -59,9 +59,6 @@ bool hex_byte(char high, char low, char *out);
 /* The value of a hexadecimal digit; 16 and more: it is none. */
 unsigned hex_digit(char c);
 
-/* Whether the name is in the table (or is UTF-8 or ASCII). */
-bool charset_known(struct span name) MUST_CHECK;
-
 /* Adds a code point as UTF-8; what is none (surrogates, above 10FFFF) as U+FFFD. */
 bool utf8_put(struct buffer *out, uint32_t point);
 

@@ -28,8 +28,11 @@ static struct reply judge(struct session *s, const struct address *to)
 {
 	const struct config *config = s->worker->config;
 	struct transaction *t = s->transaction;
+	unsigned most = config->limits.recipients;
 
-	if (t->envelope.n_recipients >= config->limits.recipients || t->n_refused >= REFUSALS_KEPT)
+	if (t->prdr && most > PRDR_RECIPIENTS_MAX)
+		most = PRDR_RECIPIENTS_MAX;
+	if (t->envelope.n_recipients >= most || t->n_refused >= REFUSALS_KEPT)
 		return REPLY(452, "4.5.3",
 			"Too many recipients, send the others in another transaction");
 	if (address_local_routes(to))
@@ -210,8 +213,13 @@ enum step cmd_rcpt(struct session *s, struct span argument)
 
 enum step step_vet(struct session *s)
 {
-	if (s->peer == PEER_GONE && !judge_is_asking(s))
+	if (judge_is_asking(s))
+		return STEP_WAIT;
+	if (s->peer == PEER_GONE)
 		return STEP_CLOSED;
+	/* What was asked for it was cancelled, and nobody else is asked. */
+	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
+		return session_bye(s, 421, "4.3.2", "Going down, try again");
 	return vet(s);
 }
 

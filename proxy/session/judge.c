@@ -106,6 +106,7 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->wanted = arena_alloc(arena, policy->n_slots + 1);
 	b->waits = arena_alloc(arena, policy->n_slots + 1);
 	b->early_talker = find_slot(policy, "client.early_talker");
+	b->rcpt_valid = find_slot(policy, "rcpt.valid");
 	b->hits = arena_alloc(arena, policy->n_rules * sizeof(*b->hits));
 	*out = b;
 	if (open_filters(b, worker, filters, err))
@@ -168,23 +169,42 @@ static struct subject subject_of(const struct judge *j, const struct fact_value 
 	return subject;
 }
 
-/* Until nothing more becomes known at once. */
-static struct subject look(
-	struct judge *j, struct evaluation *e, const struct fact_value *recipient, enum stage reached)
+/* Until nothing more becomes known at once. The backend is asked for rcpt.valid only when that is
+ * still wanted then: unlike a question to DNS it is on its way at once. */
+static struct subject look(struct judge *j, struct evaluation *e, enum stage reached)
 {
+	const struct slot *valid = j->bench->rcpt_valid;
+	bool *wanted = j->bench->wanted, asks = j->asking, again;
 	struct subject subject;
 
 	do {
-		subject = subject_of(j, recipient);
+		bool later;
+
+		subject = subject_of(j, NULL);
 		evaluation_run(e, &subject);
-		evaluation_wants(e, &subject, reached, j->bench->wanted);
-	} while (pipeline_want(j->pipeline, j->bench->wanted));
+		evaluation_wants(e, &subject, reached, wanted);
+		later = valid && !asks && wanted[valid->number];
+		if (later)
+			wanted[valid->number] = false;
+		again = pipeline_want(j->pipeline, wanted);
+		if (!again && later)
+			again = asks = true;
+	} while (again);
 	return subject;
 }
 
 static void on_changed(void *context)
 {
 	session_run(context);
+}
+
+static void count_hits(struct bench *b, const struct evaluation *e)
+{
+	const struct rule *rule;
+	size_t cursor = 0;
+
+	while (evaluation_next_hit(e, &cursor, &rule))
+		b->hits[rule->index]++;
 }
 
 static void note_refusal(struct judge *j, const struct evaluation *e,
@@ -210,12 +230,13 @@ static void note_refusal(struct judge *j, const struct evaluation *e,
 /* A look before there is a recipient: only `reject now` is spoken then. */
 static enum judge_status look_for_now(struct judge *j, struct evaluation *e, enum stage reached)
 {
-	struct subject subject = look(j, e, NULL, reached);
+	struct subject subject = look(j, e, reached);
 	struct outcome outcome = outcome_of(e);
 
 	if (!outcome.certain || !outcome.final || !outcome.final->now)
 		return JUDGE_OPEN;
 	note_refusal(j, e, &subject, &outcome);
+	count_hits(j->bench, e);
 	return JUDGE_CERTAIN;
 }
 
@@ -316,6 +337,7 @@ void judge_forget_client(struct session *s)
 	judge_forget_helo(s);
 	pipeline_leave(s->judge->pipeline, STAGE_CONNECT);
 	s->judge->connected = false;
+	s->judge->view.talked = s->judge->view.greeted = false;
 }
 
 enum judge_status judge_helo(struct session *s)
@@ -324,6 +346,7 @@ enum judge_status judge_helo(struct session *s)
 
 	if (!j)
 		return JUDGE_OPEN;
+	j->view.greeted = true;
 	j->view.helo = s->client.helo;
 	j->view.esmtp = s->client.esmtp;
 	pipeline_enter(j->pipeline, STAGE_HELO, session_arena(s));
@@ -431,7 +454,7 @@ enum judge_status judge_recipient(
 		return JUDGE_OPEN;
 	if (j->recipient != recipient)
 		begin_recipient(j, t, recipient);
-	subject = look(j, j->candidate, NULL, STAGE_RCPT);
+	subject = look(j, j->candidate, STAGE_RCPT);
 	if (must_wait(j, j->candidate, &subject))
 		return JUDGE_WAIT;
 	out->evaluation = j->candidate;
@@ -689,11 +712,8 @@ enum judge_status judge_message(struct transaction *t)
 
 void judge_count(struct transaction *t, const struct cohort *c)
 {
-	const struct rule *rule;
-	size_t cursor = 0;
-
-	while (c->evaluation && evaluation_next_hit(c->evaluation, &cursor, &rule))
-		t->session->judge->bench->hits[rule->index]++;
+	if (c->evaluation)
+		count_hits(t->session->judge->bench, c->evaluation);
 }
 
 /* --- words --- */

@@ -675,9 +675,9 @@ static void test_many_rules(void **state)
 
 /* --- names of files --- */
 
-static void add_name(void *context, const char *name)
+static void add_name(void *context, const char *name, bool rules)
 {
-	assert_true(buffer_print(context, "%s;", name));
+	assert_true(buffer_print(context, "%s%s;", rules ? "rules:" : "", name));
 }
 
 static void test_files(void **state)
@@ -690,7 +690,7 @@ static void test_files(void **state)
 			 "list x : cidr from file \"b \\\"q\\\"\" list y : text from store \"no\"\n"
 			 "rule a { then reject \"include\" \"no\" } broken { include \"c\""),
 		add_name, &got);
-	assert_string_equal(buffer_string(&got), "a.rules;b \"q\";c;");
+	assert_string_equal(buffer_string(&got), "rules:a.rules;b \"q\";rules:c;");
 	assert_string_equal(rules_join(arena, "/etc/x/a.rules", "lists/b"), "/etc/x/lists/b");
 	assert_string_equal(rules_join(arena, "/etc/x/a.rules", "/b"), "/b");
 	assert_string_equal(rules_join(arena, "a.rules", "b"), "b");
