@@ -21,7 +21,7 @@
 #include "policy/read.h"
 #include "proxy/config/read.h"
 
-#define MAGIC SPAN("postern bundle 1\n")
+#define MAGIC SPAN("postern bundle 2\n")
 
 enum {
 	FILE_MAX = 16 * 1024 * 1024,
