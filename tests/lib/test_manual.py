@@ -3,6 +3,7 @@
     python3 tests/lib/test_manual.py      writes the tables anew and lays the examples out
 """
 
+import json
 import os
 import re
 import shutil
@@ -47,6 +48,21 @@ def laid_out(example):
 def test_tables_are_those_of_the_program(command):
     tables = {m["command"]: m["table"] for m in TABLE.finditer(RULES.read_text())}
     assert tables.get(command) == table_of(command), "renew it: python3 tests/lib/test_manual.py"
+
+
+def test_facts_for_programs():
+    facts = {f["name"]: f for f in json.loads(postern("config", "doc", "facts", "--json").stdout)["facts"]}
+    assert len(facts) == len(postern("config", "doc", "facts").stdout.splitlines()) - 1
+    assert facts["client.fcrdns"] == {
+        "name": "client.fcrdns", "type": "choice", "many": False, "known_at": "connect", "measured": True,
+        "filter": "connection", "values": ["pass", "fail", "none"], "help": facts["client.fcrdns"]["help"]}
+    assert not facts["spf"]["measured"] and facts["attachment.name"]["many"]
+
+
+@pytest.mark.parametrize("words", [["show", "--json"], ["doc", "--json"], ["doc", "filters", "--json"]])
+def test_what_is_not_for_programs_says_so(words):
+    result = postern("config", *words)
+    assert result.returncode == 2 and "--json" in result.stderr
 
 
 def test_page_has_no_other_table():
