@@ -73,7 +73,9 @@ def test_indirect_branches_have_landing_pads():
 def test_install(tmp_path):
     output_of("cmake", "--install", RELEASE, env={**os.environ, "DESTDIR": str(tmp_path)})
     installed = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
-    for end in ("sbin/postern", "man/man5/postern.conf.5", "examples/postern.conf", "postern.service"):
+    for end in ("sbin/postern", "man/man5/postern.conf.5", "examples/postern.conf", "postern.service",
+                "share/postern/rules/default.rules", "share/postern/rules/strict.rules",
+                "share/postern/rules/lists/programs.extensions"):
         assert [name for name in installed if name.endswith(end)], f"{end} is not among {installed}"
 
 
