@@ -144,7 +144,7 @@ void bench_status(const struct bench *bench, struct record *r)
 	for (size_t i = 0; i < bench->policy->n_rules; i++) {
 		const struct rule *rule = policy_rule(bench->policy, i);
 
-		if (!bench->hits[i])
+		if (rule->mode == RULE_OFF)
 			continue;
 		record_open(r, NULL);
 		record_string(r, "rule", rule->name);
@@ -187,6 +187,15 @@ static void on_changed(void *context)
 	session_run(context);
 }
 
+static void count_hits(struct bench *bench, const struct evaluation *e)
+{
+	const struct rule *rule;
+	size_t cursor = 0;
+
+	while (evaluation_next_hit(e, &cursor, &rule))
+		bench->hits[rule->index]++;
+}
+
 static void note_refusal(struct judge *j, const struct evaluation *e,
 	const struct subject *subject, const struct outcome *outcome)
 {
@@ -205,6 +214,7 @@ static void note_refusal(struct judge *j, const struct evaluation *e,
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
 	buffer_free(&text);
+	count_hits(j->bench, e);
 }
 
 /* A look before there is a recipient: only `reject now` is spoken then. */
@@ -689,11 +699,8 @@ enum judge_status judge_message(struct transaction *t)
 
 void judge_count(struct transaction *t, const struct cohort *c)
 {
-	const struct rule *rule;
-	size_t cursor = 0;
-
-	while (c->evaluation && evaluation_next_hit(c->evaluation, &cursor, &rule))
-		t->session->judge->bench->hits[rule->index]++;
+	if (c->evaluation)
+		count_hits(t->session->judge->bench, c->evaluation);
 }
 
 /* --- words --- */

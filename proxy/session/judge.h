@@ -36,7 +36,7 @@ struct bench {
 	struct evaluation *evaluation; /* for looks before there is a transaction */
 	bool *wanted, *waits;          /* by slot, scratch */
 	const struct slot *early_talker; /* NULL: no rule reads it */
-	uint64_t *hits;                  /* by rule: transactions in which it was true */
+	uint64_t *hits;                  /* by rule: how often it was true when a verdict was spoken */
 };
 
 /* NULL in *out when there is no rule; false: a filter or the resolver can't be opened. */
@@ -44,7 +44,7 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	struct filter_set *filters, struct err *err) MUST_CHECK;
 void bench_close(struct bench **bench);
 
-/* Rules that were true, with their counts, as members of the open object. */
+/* The resolver, filters, and rules with how often each was true, as members of the open object. */
 void bench_status(const struct bench *bench, struct record *r);
 
 enum judge_status {

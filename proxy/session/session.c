@@ -615,6 +615,7 @@ enum step session_violation(struct session *s, enum dotdata_status status)
 	else if (status == DOTDATA_NUL)
 		reply.text = SPAN("A message must not hold a NUL");
 	session_tell(s, &reply);
+	shared_speak(s->worker->row, AT_message, "reject");
 	transaction_end(&s->transaction, "reject", &reply);
 	session_set_state(s, SESSION_FAREWELL);
 	return STEP_NEXT;
