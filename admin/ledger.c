@@ -48,8 +48,7 @@ const struct tally *ledger_find(
 static void grow(struct ledger *ledger)
 {
 	ledger->room = ledger->room ? ledger->room * 2 : FIRST_ROOM;
-	ledger->tallies =
-		memory_resize(ledger->tallies, ledger->room * sizeof(*ledger->tallies));
+	ledger->tallies = memory_resize(ledger->tallies, ledger->room * sizeof(*ledger->tallies));
 	free(ledger->index);
 	ledger->index_size = 2 * ledger->room;
 	ledger->index = memory_zeroed(ledger->index_size * sizeof(*ledger->index));
