@@ -145,6 +145,10 @@ static int take_option(struct invocation *invocation, char **argv, int *at)
 			return cli_usage(
 				invocation, "%s wants %s", options[i].name, options[i].argument);
 		invocation->values[i] = value ? value : "";
+		if (invocation->n_given == CLI_WORDS_MAX)
+			return cli_usage(invocation, "there are too many options");
+		invocation->given[invocation->n_given].option = i;
+		invocation->given[invocation->n_given++].value = invocation->values[i];
 		return CLI_OK;
 	}
 	return unknown_option(invocation, word);
@@ -196,6 +200,18 @@ const char *cli_option(const struct invocation *invocation, const char *name)
 	for (size_t i = 0; i < OPTIONS_MAX && invocation->command->options[i].name; i++)
 		if (strcmp(invocation->command->options[i].name, name) == 0)
 			return invocation->values[i];
+	return NULL;
+}
+
+const char *cli_option_next(const struct invocation *invocation, const char *name, size_t *cursor)
+{
+	while (*cursor < invocation->n_given) {
+		size_t i = (*cursor)++;
+		const struct option *o = &invocation->command->options[invocation->given[i].option];
+
+		if (strcmp(o->name, name) == 0)
+			return invocation->given[i].value;
+	}
 	return NULL;
 }
 

@@ -24,7 +24,7 @@ enum cli_exit {
 	CLI_PART = 5           /* done in part */
 };
 
-enum { OPTIONS_MAX = 8, CLI_WORDS_MAX = 64 };
+enum { OPTIONS_MAX = 12, CLI_WORDS_MAX = 256 };
 
 struct option {
 	const char *name;     /* "--wait" */
@@ -40,7 +40,12 @@ struct invocation {
 	const char *words[CLI_WORDS_MAX]; /* what is no option, NULL behind the last */
 	size_t n_words;
 	const char *values[OPTIONS_MAX]; /* by the option's index: NULL not given, "" given without
-					    argument */
+					    argument; the last one of several */
+	struct {
+		size_t option;
+		const char *value;
+	} given[CLI_WORDS_MAX]; /* all, in order */
+	size_t n_given;
 };
 
 struct cli_command {
@@ -58,6 +63,10 @@ int cli_main(int argc, char **argv, const struct title *title);
 
 /* The value of an option that the command declares; NULL: not given. */
 const char *cli_option(const struct invocation *invocation, const char *name);
+
+/* Walks the values of one that may be given several times; start with a cursor of 0. NULL: no
+ * more. */
+const char *cli_option_next(const struct invocation *invocation, const char *name, size_t *cursor);
 
 /* "30s", "5m", "2h", "7d", "500ms", "10" (seconds). */
 bool cli_duration(const char *text, uint64_t max_ms, uint64_t *out_ms, struct err *err) MUST_CHECK;
@@ -77,6 +86,9 @@ int cli_run(const struct invocation *invocation);
 int cli_worker(const struct invocation *invocation);
 int cli_keeper(const struct invocation *invocation);
 int cli_check(const struct invocation *invocation);
+int cli_test(const struct invocation *invocation);
+int cli_explain(const struct invocation *invocation);
+int cli_fmt(const struct invocation *invocation);
 int cli_config(const struct invocation *invocation);
 int cli_quarantine(const struct invocation *invocation);
 int cli_status(const struct invocation *invocation);

@@ -11,17 +11,32 @@ const struct cli_command cli_commands[] = {
 		"the\n"
 		"log file anew. Under systemd it speaks Type=notify.",
 		0, 0, {{0}}, cli_run},
-	{"check", "[FILE.rules...]", "read the configuration and say every mistake",
-		"Reads what `run` would read, certificates and their keys included, and changes\n"
-		"nothing. Warnings leave the exit status at 0; a mistake makes it 3.",
-		0, CLI_WORDS_MAX - 1, {{0}}, cli_check},
-	LATER("test", "[-v] [FILE.rules...]", "run the tests that stand in rule files"),
+	{"check", "[FILE.rules...]", "read the configuration and rules and say every mistake",
+		"Reads what `run` would read, certificates and their keys, rule files, lists and\n"
+		"the tests in rule files included, and changes nothing. Prints for each rule the\n"
+		"first stage of a session at which it can be decided. With rule files as "
+		"arguments\n"
+		"it reads these alone. Warnings leave the exit status at 0; a mistake makes it 3.",
+		0, CLI_WORDS_MAX - 1, {{"--json", NULL, "one JSON object, for programs"}},
+		cli_check},
+	{"test", "[FILE.rules...]", "run the tests that stand in rule files",
+		"Without arguments those of the configuration's rules. Exit status 1 when a test\n"
+		"fails.",
+		0, CLI_WORDS_MAX - 1, {{"-v", NULL, "name each test, and the rule that decided"}},
+		cli_test},
 	LATER("explain", "--ip A --from S --to R... [MESSAGE.eml]",
 		"one session, offline: every fact, every rule, the verdict"),
 	LATER("trace", "ID | --ip A | --from S | --to R | --since 2h",
 		"look a session up in the history"),
 	LATER("replay", "--rules DIR [--since 1d]", "run other rules over the recorded sessions"),
-	LATER("fmt", "[FILE.rules...]", "rules in their one canonical layout"),
+	{"fmt", "[FILE.rules...]", "rules in their one canonical layout",
+		"Only white space changes; comments stay where they are. Files are rewritten in\n"
+		"place if they differ. Without files standard input is laid out on standard "
+		"output.\n"
+		"A file that can't be taken apart is left alone, and the exit status is 3.",
+		0, CLI_WORDS_MAX - 1,
+		{{"--check", NULL, "change nothing; exit status 1 if a file would change"}},
+		cli_fmt},
 	{"status", "", "processes, sessions and what each waits for, backends, totals",
 		"Needs only the control socket of the configuration, so a mistake elsewhere in it "
 		"does\n"
@@ -53,13 +68,20 @@ const struct cli_command cli_commands[] = {
 	{"version", "", "this program's version, and the daemon's if it differs", NULL, 0, 0, {{0}},
 		cli_version},
 	LATER("dmarc-report", "--domain D --day DAY", "a DMARC aggregate report"),
-	{"config", "show | doc [KEY]", "the configuration in force, or what a key means",
+	{"config", "show | doc [KEY | facts | language | filters]",
+		"the configuration in force, or what a key means",
 		"show prints the configuration with every default filled in, in a form that reads "
 		"back to\n"
 		"the same; show --changed only what differs from the defaults. doc explains a key "
 		"such as\n"
-		"limits.message, and lists all keys when none is named.",
-		1, 2, {{"--changed", NULL, "show: only what differs from the defaults"}},
+		"limits.message, and lists all keys when none is named; doc facts lists what rules "
+		"can\n"
+		"speak of, doc language their actions, operators and texts, doc filters what "
+		"`filter`\n"
+		"blocks take.",
+		1, 2,
+		{{"--changed", NULL, "show: only what differs from the defaults"},
+			{"--json", NULL, "doc facts: JSON, for programs"}},
 		cli_config},
 	LATER("list", "ls | show L | add L ITEM | del L ITEM | ...",
 		"lists that rules look things up in"),

@@ -55,7 +55,7 @@ static int courier_open(struct courier *courier, const char *config_path)
 	struct err err = {{0}};
 
 	*courier = (struct courier){.shared = NULL};
-	if (!loaded_read(&courier->loaded, config_path)) {
+	if (!loaded_read_config(&courier->loaded, config_path)) {
 		struct span report = buffer_span(&courier->loaded.report);
 
 		fwrite(report.at, 1, report.len, stderr);

@@ -288,6 +288,17 @@ void call_add_ip(struct call *call, unsigned fact, const struct ip *ip)
 	add(call, fact, (union fact_datum){.ip = *ip});
 }
 
+/* A copy where the values are; domains in lower case, so that they are one wherever they are keys.
+ */
+static struct span keep_text(struct call *call, enum fact_type type, struct span text)
+{
+	char *copy = arena_string(pipeline_arena(call), text);
+
+	for (size_t i = 0; type == TYPE_DOMAIN && i < text.len; i++)
+		copy[i] = ascii_lower(copy[i]);
+	return span_make(copy, text.len);
+}
+
 void call_add_text(struct call *call, unsigned fact, struct span text)
 {
 	enum fact_type type = fact_at(call, fact)->type;
@@ -301,7 +312,7 @@ void call_add_text(struct call *call, unsigned fact, struct span text)
 	if (text.len > CALL_BYTES_MAX - call->text_bytes)
 		return;
 	call->text_bytes += text.len;
-	add(call, fact, (union fact_datum){.text = arena_span(pipeline_arena(call), text)});
+	add(call, fact, (union fact_datum){.text = keep_text(call, type, text)});
 }
 
 void call_settle(struct call *call, unsigned fact)

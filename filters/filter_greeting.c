@@ -15,7 +15,7 @@ static const struct fact facts[] = {
 };
 
 static const struct filter_option options[] = {
-	[OPTION_WAIT] = {"wait", FILTER_DURATION, "1s", 0, 60 * 1000,
+	[OPTION_WAIT] = {"wait", FILTER_DURATION, "1s", 0, 9 * 1000,
 		"how long the greeting is held back when a rule reads client.early_talker"},
 	{.name = NULL},
 };

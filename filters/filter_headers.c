@@ -20,7 +20,7 @@ static const struct fact facts[] = {
 		"how many addresses the headers From hold"},
 	[SUBJECT] = {"subject", TYPE_TEXT, STAGE_HEADER, 0, NULL,
 		"the subject as mail programs show it"},
-	[HEADER] = {"header", TYPE_TEXT, STAGE_HEADER, FACT_MANY | FACT_OF_TEXT, NULL,
+	[HEADER] = {"header", TYPE_TEXT, STAGE_HEADER, FACT_MANY | FACT_FIRST | FACT_OF_TEXT, NULL,
 		"the header fields of this name as they stand, unfolded"},
 	[LIST_ID] = {"list.id", TYPE_TEXT, STAGE_HEADER, 0, NULL,
 		"the mailing list that List-Id names"},

@@ -9,10 +9,17 @@
 
 enum { TIMEOUT_MAX_MS = 5 * 60 * 1000 };
 
-static const struct filter_option timeout_option = {"timeout", FILTER_DURATION, NULL, 1,
-	TIMEOUT_MAX_MS, "How long one call may take; otherwise timeouts.filter."};
-static const struct filter_option load_option = {
-	"load", FILTER_PATH, NULL, 0, 0, "A shared object that holds the filter."};
+enum { OPTION_TIMEOUT, OPTION_LOAD };
+
+const struct filter_option filter_common_options[] = {
+	[OPTION_TIMEOUT] = {"timeout", FILTER_DURATION, NULL, 1, TIMEOUT_MAX_MS,
+		"how long one call may take; otherwise timeouts.filter"},
+	[OPTION_LOAD] = {"load", FILTER_PATH, NULL, 0, 0, "a shared object that holds the filter"},
+	{.name = NULL},
+};
+
+static const struct filter_option *const timeout_option = &filter_common_options[OPTION_TIMEOUT];
+static const struct filter_option *const load_option = &filter_common_options[OPTION_LOAD];
 
 struct unit {
 	const char *name;
@@ -116,6 +123,11 @@ static const char *const kind_expects[] = {
 	[FILTER_PATH] = "the path of a file",
 };
 
+const char *filter_option_expects(const struct filter_option *option)
+{
+	return kind_expects[option->kind];
+}
+
 static bool read_number(const struct filter_option *option, struct span text, uint64_t *out)
 {
 	switch (option->kind) {
@@ -215,7 +227,7 @@ static bool unknown_option(const struct filter_entry *entry, struct span name, s
 {
 	struct nearest nearest = nearest_to(name);
 
-	nearest_offer(&nearest, timeout_option.name);
+	nearest_offer(&nearest, timeout_option->name);
 	for (const struct filter_option *o = entry->filter->options; o && o->name; o++)
 		nearest_offer(&nearest, o->name);
 	if (nearest.best)
@@ -238,17 +250,17 @@ bool filter_options_read(struct filter_entry *entry, const struct filter_given *
 		size_t index = 0;
 		bool special = true;
 
-		if (span_equal(name, span_text(timeout_option.name)))
-			option = &timeout_option;
-		else if (span_equal(name, span_text(load_option.name)))
-			option = &load_option;
+		if (span_equal(name, span_text(timeout_option->name)))
+			option = timeout_option;
+		else if (span_equal(name, span_text(load_option->name)))
+			option = load_option;
 		if (!option) {
 			special = false;
 			option = find_option(entry->filter->options, name, &index);
 		}
 		if (!option)
 			return unknown_option(entry, name, err);
-		index = special ? 62 + (option == &load_option) : index;
+		index = special ? 62 + (option == load_option) : index;
 		if (index < 64 && seen >> index & 1)
 			return err_set(
 				err, "filter %s: `%s` is given twice", entry->name, option->name);
@@ -256,7 +268,7 @@ bool filter_options_read(struct filter_entry *entry, const struct filter_given *
 			seen |= 1ULL << index;
 		if (!read_value(entry->name, option, token, folder, arena, &value, err))
 			return false;
-		if (option == &timeout_option)
+		if (option == timeout_option)
 			entry->timeout_ms = value.number;
 		else if (!special)
 			entry->values[index] = value;
@@ -272,7 +284,7 @@ const char *filter_options_load(
 	while ((name = next_token(&rest)).len) {
 		struct span token = next_token(&rest);
 
-		if (span_equal(name, span_text(load_option.name)) && token.len)
+		if (span_equal(name, span_text(load_option->name)) && token.len)
 			return join_path(folder, token_text(token, arena), arena);
 	}
 	return NULL;

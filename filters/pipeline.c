@@ -109,9 +109,7 @@ static bool leave(struct pipeline *pipeline)
 	ENSURE(pipeline->depth > 0);
 	if (--pipeline->depth > 0)
 		return false;
-	pipeline->news = false;
-	if (news)
-		loop_undefer(pipeline->filters->setup.loop, &pipeline->deferred);
+	pipeline->news = false; /* what is deferred already then finds nothing to tell */
 	return news;
 }
 

@@ -34,6 +34,12 @@ struct filter_set *filter_set_new(
 void filter_set_free(struct filter_set **set);
 const struct fact_registry *filter_set_registry(const struct filter_set *set);
 
+/* For the manual: filters by index, NULL behind the last; the options that each has besides its
+ * own, which end with a NULL name; and what an option's value is: "a duration such as 30s". */
+const struct filter *filter_set_filter(const struct filter_set *set, size_t index);
+extern const struct filter_option filter_common_options[];
+const char *filter_option_expects(const struct filter_option *option);
+
 /* --- of a worker --- */
 
 struct filters;
@@ -116,11 +122,11 @@ bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
  * measured. What the value points to is borrowed. */
 void pipeline_give(struct pipeline *pipeline, size_t slot, const struct fact_value *value);
 
-/* Content for calls that are fed, those of the stages HEADER and MESSAGE, which may be entered
- * while it still comes. replay: for a call that starts late, has all content that was fed so far
- * handed to `take`; gets the pipeline's context. An empty span is the end, from which deadlines of
- * fed calls run. true: as above. The next content begins once STAGE_MAIL, HEADER or MESSAGE was
- * left. */
+/* Each message's content, for calls that are fed: those of the stages HEADER and MESSAGE, which may
+ * be entered while it still comes. replay: for a call that starts late, has all content that was
+ * fed so far handed to `take`; gets the pipeline's context. An empty span is the end, from which
+ * deadlines of fed calls run. true: as above. The next content begins once STAGE_MAIL, HEADER or
+ * MESSAGE was left. */
 void pipeline_replay(struct pipeline *pipeline,
 	void (*replay)(void *context, void (*take)(void *, struct span), void *taker));
 bool pipeline_feed(struct pipeline *pipeline, struct span content) MUST_CHECK;

@@ -9,6 +9,8 @@
 #include "filters/set.h"
 #include "lib/mail/mime_decode.h"
 
+enum { LOOK_BACK = 64 };
+
 static const struct filter_entry *entry_of(const struct filters *filters, size_t source)
 {
 	return &filters->setup.set->entries[source];
@@ -48,18 +50,19 @@ static bool group_fits(const struct filters *filters, const struct plan_group *g
 }
 
 /* Slots with parameters are many (10,000 header() of 10,000 rules) and seldom have company, so
- * those without are looked for among the first of their kind only. */
+ * those are looked for among the latest groups only; those without have a group for each filter and
+ * stage in `plain`, plus one. */
 static unsigned find_group(
 	struct filters *filters, const struct filter_slot *slot, size_t field, unsigned *plain)
 {
 	bool lone = slot->text || field != NO_SLOT || slot->n_codes || slot->window_ms;
-	unsigned from = lone ? (filters->n_groups > 64 ? (unsigned)filters->n_groups - 64 : 0) : 0;
+	size_t n = filters->n_groups;
 
 	if (!lone && plain[slot->source * STAGE_COUNT + slot->stage])
 		return plain[slot->source * STAGE_COUNT + slot->stage] - 1;
-	for (unsigned i = from; lone && i < filters->n_groups; i++)
+	for (size_t i = n > LOOK_BACK ? n - LOOK_BACK : 0; lone && i < n; i++)
 		if (group_fits(filters, &filters->groups[i], slot, field))
-			return i;
+			return (unsigned)i;
 	filters->groups[filters->n_groups] = (struct plan_group){.source = slot->source,
 		.text = slot->text,
 		.field = field,

@@ -305,3 +305,13 @@ const struct fact_registry *filter_set_registry(const struct filter_set *set)
 {
 	return &set->registry;
 }
+
+const struct filter *filter_set_filter(const struct filter_set *set, size_t index)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (set->entries[i].filter && n++ == index)
+			return set->entries[i].filter;
+	return NULL;
+}

@@ -60,33 +60,64 @@ static truth_set tag_truth(
 	return test_of_value(&one, &value, e->policy->scratch);
 }
 
-/* `tags` are those of the rules above `rule` that are true. A tag that may be missing also counts
- * as what makes no difference. */
+/* Of the tags that rules set: whether it is any or all of them that the test asks for, and what it
+ * is so far. */
+struct tags {
+	const struct evaluation *e;
+	const struct test *test;
+	bool every;
+	truth_set truth;
+};
+
+/* Those of one rule. A tag that may be missing counts also as what makes no difference. */
+static void join_tags(struct tags *tags, size_t rule, bool may_be_missing)
+{
+	const truth_set missing = tags->every ? TRUTH_TRUE : TRUTH_FALSE;
+
+	for (const struct action *a = policy_rule(tags->e->policy, rule)->actions; a; a = a->next) {
+		truth_set one;
+
+		if (a->kind != ACTION_TAG)
+			continue;
+		one = (truth_set)(tag_truth(tags->e, tags->test, a) |
+				  (may_be_missing ? missing : 0));
+		tags->truth =
+			tags->every ? truth_and(tags->truth, one) : truth_or(tags->truth, one);
+	}
+}
+
+/* Whether no more tags that may be missing can change it; only a pattern can be in error. */
+static bool tags_are_settled(const struct tags *tags)
+{
+	const truth_set both = TRUTH_FALSE | TRUTH_TRUE;
+
+	return tags->truth == (tags->every ? TRUTH_FALSE : TRUTH_TRUE) ||
+	       (tags->truth == both && tags->test->op != OP_MATCHES);
+}
+
+static void join_tags_of(struct tags *tags, enum rule_set set, size_t above)
+{
+	const struct evaluation *e = tags->e;
+	const uint64_t *taggers = e->policy->of[RULES_TAG];
+	bool may_be_missing = set == SET_MAY;
+
+	for (size_t i = bits_next(e->set[set], taggers, 0, above);
+		i < above && !tags_are_settled(tags);
+		i = bits_next(e->set[set], taggers, i + 1, above))
+		join_tags(tags, i, may_be_missing);
+}
+
+/* `tags` are those of the rules above `rule` that are true. */
 static truth_set tags_truth(const struct evaluation *e, const struct test *t, size_t rule)
 {
-	bool every =
-		t->quantifier == QUANTIFIER_ALL && t->op != OP_IS_NONE && t->op != OP_IS_NOT_NONE;
-	truth_set out = every ? TRUTH_TRUE : TRUTH_FALSE;
-	const truth_set missing = out;
-	const uint64_t *taggers = e->policy->of[RULES_TAG];
+	bool none = t->op == OP_IS_NONE, some = t->op == OP_IS_NOT_NONE;
+	bool every = t->quantifier == QUANTIFIER_ALL && !none && !some;
+	struct tags tags = {e, t, every, every ? TRUTH_TRUE : TRUTH_FALSE};
 
-	for (size_t i = bits_next(taggers, taggers, 0, rule); i < rule;
-		i = bits_next(taggers, taggers, i + 1, rule)) {
-		bool may = rule_is_in(e, SET_MAY, i);
-
-		if (!may && !rule_is_in(e, SET_TRUE, i))
-			continue;
-		for (const struct action *a = policy_rule(e->policy, i)->actions; a; a = a->next) {
-			truth_set one;
-
-			if (a->kind != ACTION_TAG)
-				continue;
-			one = (truth_set)(tag_truth(e, t, a) | (may ? missing : 0));
-			out = every ? truth_and(out, one) : truth_or(out, one);
-		}
-	}
+	join_tags_of(&tags, SET_TRUE, rule);
+	join_tags_of(&tags, SET_MAY, rule);
 	/* "is none" asks for the opposite of what was sought, and so does "no". */
-	return (t->op == OP_IS_NONE) != (t->quantifier == QUANTIFIER_NO) ? truth_not(out) : out;
+	return none || t->quantifier == QUANTIFIER_NO ? truth_not(tags.truth) : tags.truth;
 }
 
 /* --- facts --- */

@@ -1,6 +1,6 @@
 /*
  * Taking in what has become known. A rule's tree is walked only when something that it reads has
- * changed, and not even then where its guard (policy.h) rules it out.
+ * changed, and not even then where its guard (guard.h) rules it out.
  *
  * The score is kept as an interval that each rule narrows when it leaves SET_MAY. Rules that read
  * it may not change it, so all others are looked at first and one more round is enough.
@@ -107,60 +107,34 @@ static void settle(struct evaluation *e, size_t i, truth_set truth)
 
 /* --- guards --- */
 
-static size_t first_key(const struct guard *guard, uint64_t hash)
+/* Open rules that are false now, all at once. */
+static void rule_out(struct evaluation *e, const uint64_t *out)
 {
-	size_t low = 0, high = guard->n;
+	const uint64_t *scores = e->policy->of[RULES_SCORE], *tags = e->policy->of[RULES_TAG];
+	size_t first_tag = bits_next(out, tags, 0, e->policy->n_rules);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
+	for (size_t i = 0; i < e->policy->words; i++) {
+		uint64_t may = out[i] & e->set[SET_MAY][i], scoring = may & scores[i];
 
-		if (guard->keys[middle].hash < hash)
-			low = middle + 1;
-		else
-			high = middle;
+		for (; scoring; scoring &= scoring - 1)
+			narrow_score(e, i * 64 + (size_t)__builtin_ctzll(scoring), false);
+		e->set[SET_MAY][i] &= ~out[i];
+		e->set[SET_END][i] &= ~out[i];
+		e->set[SET_OPEN][i] &= ~out[i];
 	}
-	return low;
-}
-
-/* The open rules of the guard but those whose literal may be the value: all these are false. */
-static void find_ruled_out(
-	struct evaluation *e, const struct guard *guard, const struct fact_value *value)
-{
-	uint64_t *out = e->set[SET_SPARE];
-	uint64_t hash;
-
-	for (size_t i = 0; i < e->policy->words; i++)
-		out[i] = guard->guarded[i] & e->set[SET_OPEN][i];
-	if (value->count == 0)
-		return;
-	hash = datum_hash(guard->type, &value->items[0]);
-	for (size_t k = first_key(guard, hash); k < guard->n && guard->keys[k].hash == hash; k++)
-		bits_drop(out, guard->keys[k].rule);
+	if (first_tag < e->policy->n_rules)
+		mark_tag_readers(e, first_tag);
 }
 
 static void apply_guard(
 	struct evaluation *e, const struct guard *guard, const struct fact_value *value)
 {
-	const uint64_t *out = e->set[SET_SPARE];
+	uint64_t *out = e->set[SET_SPARE];
 
-	find_ruled_out(e, guard, value);
-	for (size_t i = 0; i < e->policy->words; i++) {
-		uint64_t special = out[i] & e->set[SET_MAY][i] &
-				   (e->policy->of[RULES_SCORE][i] | e->policy->of[RULES_TAG][i]);
-
-		for (; special; special &= special - 1)
-			leave_may(e, i * 64 + (size_t)__builtin_ctzll(special), false);
-		e->set[SET_MAY][i] &= ~out[i];
-		e->set[SET_END][i] &= ~out[i];
-		e->set[SET_OPEN][i] &= ~out[i];
-	}
-}
-
-/* A choice that is none is its word `none`, which has a key of its own: no guard then. */
-static bool guard_applies(const struct guard *guard, const struct fact_value *value)
-{
-	return guard && value->state == FACT_KNOWN &&
-	       (value->count == 1 || (value->count == 0 && guard->type != TYPE_CHOICE));
+	for (size_t i = 0; i < e->policy->words; i++)
+		out[i] = guard->guarded[i] & e->set[SET_OPEN][i];
+	guard_spare(guard, value, out);
+	rule_out(e, out);
 }
 
 /* --- a run --- */
@@ -183,8 +157,9 @@ static void take_slot(struct evaluation *e, const struct subject *s, size_t slot
 	if (value->state == FACT_PENDING)
 		return;
 	e->settled[slot] = true;
-	if (guard_applies(p->guards[slot], value))
-		apply_guard(e, p->guards[slot], value);
+	for (const struct guard *guard = p->guards[slot]; guard; guard = guard->next)
+		if (guard_applies(guard, value))
+			apply_guard(e, guard, value);
 	mark_readers(e, &p->readers[slot]);
 }
 

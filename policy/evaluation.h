@@ -73,12 +73,10 @@ static inline bool rule_defers(const struct rule *rule)
 	return rule->on_error == ON_ERROR_DEFER && rule->mode == RULE_ON;
 }
 
-/* Whether it can still act finally if its condition can be any of these; with one, whether it
- * does. */
+/* Whether a rule of RULES_FINAL can still act finally if its condition can be any of these; with
+ * one, whether it does. */
 static inline bool rule_may_end(const struct rule *rule, truth_set truth)
 {
-	if (rule->mode != RULE_ON)
-		return false;
 	return (rule->final && truth & TRUTH_TRUE) || (rule_defers(rule) && truth & TRUTH_ERROR);
 }
 

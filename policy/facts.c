@@ -40,7 +40,7 @@ static const char *const expectations[] = {
 const struct fact verdict_facts[] = {
 	{"score", TYPE_NUMBER, STAGE_MESSAGE, 0, NULL, "sum of all `score` actions"},
 	{"tags", TYPE_TEXT, STAGE_MESSAGE, FACT_MANY, NULL, "tags set by the rules above"},
-	{NULL},
+	{.name = NULL},
 };
 
 const char *stage_name(enum stage stage)
@@ -111,8 +111,11 @@ const char *fact_nearest(const struct fact_registry *registry, struct span name)
 	for (size_t i = 0; i < registry->n_sources; i++)
 		search_among(&search, registry->sources[i].facts);
 	search_among(&search, verdict_facts);
-	return search.n_by_end == 1 && search.nearest.distance > 1 ? search.by_end
-								   : search.nearest.best;
+	if (search.nearest.best && search.nearest.distance <= 1)
+		return search.nearest.best;
+	if (search.n_by_end)
+		return search.n_by_end == 1 ? search.by_end : NULL; /* of several: which? */
+	return search.nearest.best;
 }
 
 /* --- choices --- */
@@ -235,7 +238,8 @@ static bool is_mailbox(struct span text)
 
 	while (at > 0 && text.at[at - 1] != '@')
 		at--;
-	return text.len == 0 || (at > 1 && is_domain(span_from(text, at)));
+	return text.len == 0 || span_equal_nocase(text, SPAN("postmaster")) ||
+	       (at > 1 && is_domain(span_from(text, at)));
 }
 
 static bool text_read(enum fact_type type, struct span *text)

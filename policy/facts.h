@@ -59,7 +59,9 @@ enum fact_flags {
 	FACT_OF_FIELD = 16, /* written NAME(FIELD), or NAME("text", FIELD) with FACT_OF_TEXT */
 	FACT_FAMILY = 32,   /* NAME ends in a dot, any word may follow: milter.NAME */
 	FACT_IN_TEXTS = 64, /* only in texts, as {NAME} */
-	FACT_ABSENT = 128   /* declared, but no filter of this version measures it */
+	FACT_FIRST = 128,   /* of many values: without any, all or no a rule means the first */
+	FACT_ANY = 256,     /* of many values: without any, all or no a rule means any */
+	FACT_ABSENT = 512   /* declared, but no filter of this version measures it */
 };
 
 struct fact_choice {

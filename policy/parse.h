@@ -51,7 +51,7 @@ struct rule_file {
 	struct span content;
 	const char *problem; /* why it can't be read; NULL */
 	enum file_state state;
-	bool scanned;
+	unsigned scanned_at;   /* the fewest includes around it so far, plus 1; 0: not scanned */
 	struct place included; /* line 0: named by the caller */
 };
 
@@ -60,6 +60,12 @@ struct declared_list {
 	struct rule_list *list;
 	bool read;    /* its declaration was */
 	bool unknown; /* its type or origin is no word of the language: uses are not judged */
+};
+
+/* A rule that some file has. Tests may speak of it before it is read. */
+struct declared_rule {
+	bool read;
+	struct place place; /* once read */
 };
 
 /* A slot with what finds it again. */
@@ -106,9 +112,8 @@ struct parser {
 	bool stopped;       /* too many mistakes */
 	const char *path;   /* of the file in hand; in the arena */
 
-	struct names files; /* path -> struct rule_file */
-	struct names
-		rule_names; /* name -> struct rule, or this parser where one is only known of */
+	struct names files;         /* path -> struct rule_file */
+	struct names rule_names;    /* name -> struct declared_rule */
 	struct names list_names;    /* name -> struct declared_list */
 	struct names facts;         /* word -> struct known_fact */
 	struct names slots;         /* slot_key -> struct slot_entry */
@@ -203,6 +208,9 @@ bool parse_value(struct parser *p, const char *owner, bool may_be_empty, struct 
 bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 	const struct token *at, union fact_datum *out);
 
+/* A TOKEN_NUMBER as score, in SCORE_UNITs; false: told. */
+bool value_score(struct parser *p, const struct token *at, unsigned max, int64_t *out);
+
 /* An address, network or range as range; false: told. */
 bool value_range(struct parser *p, const char *owner, const struct token *at, struct ip_range *out);
 
@@ -264,8 +272,9 @@ struct expr *parse_expr(struct parser *p);
 struct expr *expr_new(struct parser *p, enum expr_kind kind, struct place place);
 struct expr *expr_not(struct parser *p, struct expr *inner);
 
-/* Adds a copy of the tree below an AND node; what is itself an AND goes in term by term. */
-void expr_join(struct parser *p, struct expr *all, const struct expr *more);
+/* Puts a copy of the tree at the end of the terms of an AND, term by term if it is an AND itself;
+ * returns the new end. */
+struct expr **expr_join(struct parser *p, struct expr **end, const struct expr *more);
 
 /* --- lists (parse_list.c) --- */
 

@@ -2,8 +2,7 @@
  * Actions: a table from words to what reads the rest of each. A test's `expect` uses the same,
  * where what is left out is not compared (p->expecting).
  */
-#include <math.h>
-
+#include "policy/grammar.h"
 #include "policy/header_name.h"
 #include "policy/parse.h"
 
@@ -16,6 +15,35 @@ static const char *const action_names[] = {
 #define X(name, word) [ACTION_##name] = word,
 	ACTIONS(X)
 #undef X
+};
+
+/* For the manual. */
+static const struct {
+	const char *syntax, *help;
+} action_helps[] = {
+	[ACTION_ACCEPT] = {"accept", "the message goes on to the backend"},
+	[ACTION_REJECT] = {"reject [now] [CODE [ENHANCED]] [\"TEXT\"]",
+		"refused for good; `now`: without waiting for the rules above"},
+	[ACTION_DEFER] = {"defer [CODE [ENHANCED]] [\"TEXT\"]", "refused for now"},
+	[ACTION_GREYLIST] = {"greylist TIME",
+		"refused for now, until the client has come back after this time"},
+	[ACTION_QUARANTINE] = {"quarantine [\"WHY\"]", "answered 250 and kept on disk, with why"},
+	[ACTION_DISCARD] = {"discard [\"WHY\"]",
+		"answered 250 and thrown away; only the log tells of it"},
+	[ACTION_SCORE] = {"score N [\"WHY\"]",
+		"adds to the score, from -1000 to 1000, three decimals at most"},
+	[ACTION_TAG] = {"tag \"TEXT\"", "a word for logs, texts and rules below"},
+	[ACTION_HEADER_ADD] = {"header add \"NAME\" \"VALUE\"",
+		"a header field on top of the message's own"},
+	[ACTION_HEADER_SET] = {"header set \"NAME\" \"VALUE\"",
+		"in the place of all fields of this name"},
+	[ACTION_HEADER_REMOVE] = {"header remove \"NAME\"", "takes all fields of this name away"},
+	[ACTION_SUBJECT_PREFIX] = {"subject prefix \"TEXT\"", "before the subject"},
+	[ACTION_DELAY] = {"delay TIME", "waits before the answer, 5m at most"},
+	[ACTION_ROUTE] = {"route BACKEND",
+		"to this backend; reads only what is known at rcpt, and holds wherever it stands"},
+	[ACTION_ADD] = {"add FIELD to @LIST for TIME [\"WHY\"]",
+		"puts a value into a list of the store"},
 };
 
 const char *action_name(enum action_kind kind)
@@ -116,6 +144,25 @@ static void judge_enhanced(struct parser *p, const struct token *at, struct acti
 		memcpy(action->enhanced, at->text.at, at->text.len);
 }
 
+static bool has_reply(enum action_kind kind)
+{
+	return kind == ACTION_REJECT || kind == ACTION_DEFER || kind == ACTION_GREYLIST;
+}
+
+struct action_grammar action_grammar(enum action_kind kind)
+{
+	const struct reply_rule *rule = reply_rule(kind);
+	struct action_grammar g = {.syntax = action_helps[kind].syntax,
+		.help = action_helps[kind].help};
+
+	if (has_reply(kind)) {
+		g.code = rule->code;
+		g.enhanced = rule->enhanced;
+		g.text = rule->text;
+	}
+	return g;
+}
+
 /* [CODE [ENHANCED]] ["text"] */
 static bool parse_reply(struct parser *p, struct action *action)
 {
@@ -153,8 +200,7 @@ static void set_defaults(struct parser *p, struct action *action)
 {
 	const struct reply_rule *rule = reply_rule(action->kind);
 
-	if (action->kind != ACTION_REJECT && action->kind != ACTION_DEFER &&
-		action->kind != ACTION_GREYLIST)
+	if (!has_reply(action->kind))
 		return;
 	if (!action->code)
 		action->code = rule->code;
@@ -181,13 +227,6 @@ static bool parse_why(struct parser *p, struct action *action)
 
 /* --- accumulating ones --- */
 
-static size_t decimals(struct span number)
-{
-	size_t dot = span_find_char(number, '.');
-
-	return dot == number.len ? 0 : number.len - dot - 1;
-}
-
 static bool parse_score(struct parser *p, struct action *action)
 {
 	struct token at = p->token;
@@ -195,13 +234,7 @@ static bool parse_score(struct parser *p, struct action *action)
 	if (at.kind != TOKEN_NUMBER)
 		return parser_missing(p, "for example: score 4 \"why\"", "`score` needs a number");
 	parser_take(p);
-	if (fabs(at.number) > SCORE_MAX)
-		parser_mistake(p, &at, NULL, "`%.*s` is out of range: `score` takes -%d to %d",
-			SPAN_ARGS(at.text), SCORE_MAX, SCORE_MAX);
-	else if (decimals(at.text) > 3)
-		parser_mistake(p, &at, NULL, "a score has at most three decimals");
-	else
-		action->score = llround(at.number * SCORE_UNIT);
+	value_score(p, &at, SCORE_MAX, &action->score);
 	action->text = take_text(p, "score", WHY_MAX);
 	return true;
 }

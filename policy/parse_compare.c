@@ -3,9 +3,10 @@
  * then each operator has a function that judges the meaning and builds the test. So a slip in a
  * name or a type costs one message, and what follows is read as if nothing were.
  */
-#include <math.h>
-
+#include "policy/grammar.h"
 #include "policy/parse.h"
+
+enum { SCORE_SUM_MAX = 1000000 };
 
 /* What was written, before it is judged. */
 struct comparison {
@@ -173,17 +174,22 @@ static bool op_fits(const struct fact *fact, enum operator op)
 	return is_text(fact->type);
 }
 
-static const char *ops_of(const struct fact *fact)
+const char *operators_of(const struct fact *fact)
+{
+	if (fact->type == TYPE_BOOL)
+		return "none: it stands alone, or with == yes, == no";
+	if (fact->type == TYPE_DOMAIN)
+		return "== != in under contains ~";
+	if (is_text(fact->type))
+		return "== != in contains ~";
+	return is_ordered(fact) ? "== != < <= > >= in" : "== != in";
+}
+
+static const char *ops_help(struct parser *p, const struct fact *fact)
 {
 	if (fact->type == TYPE_BOOL)
 		return "it stands alone, or with == yes, == no";
-	if (fact->type == TYPE_DOMAIN)
-		return "operators for it are == != in under contains ~";
-	if (is_text(fact->type))
-		return "operators for it are == != in contains ~";
-	if (is_ordered(fact))
-		return "operators for it are == != < <= > >= in";
-	return "operators for it are == != in";
+	return HELP(p, "operators for it are %s", operators_of(fact));
 }
 
 static const char *type_with_article(enum fact_type type)
@@ -259,7 +265,7 @@ static bool quantifier_fits(struct parser *p, const struct comparison *c)
 				without_quantifier(p, c)),
 			"`%s` has one value: `%.*s` is for facts with many", c->field.name,
 			SPAN_ARGS(c->quantifier_at.text));
-	if (given || !c->field.many || none)
+	if (given || !c->field.many || none || c->field.fact->flags & (FACT_FIRST | FACT_ANY))
 		return true;
 	return parser_mistake(p, &c->at,
 		HELP(p, "write `any %s`, or all or no in place of any", without_quantifier(p, c)),
@@ -280,7 +286,7 @@ static bool operator_fits(struct parser *p, const struct comparison *c)
 			"`%s` is %s, and not compared with anything", c->field.name,
 			type_with_article(fact->type));
 	return parser_mistake(p, &c->op_at,
-		domain ? HELP(p, "write %s under \"example.com\"", domain) : ops_of(fact),
+		domain ? HELP(p, "write %s under \"example.com\"", domain) : ops_help(p, fact),
 		"`%s` is %s: `%s` is not for it", c->field.name, type_with_article(fact->type),
 		c->op_name);
 }
@@ -320,26 +326,13 @@ static bool read_datum(
 	return true;
 }
 
-/* Scores are counted in thousandths. */
-static bool score_fits(struct parser *p, const struct token *at, double number, int64_t *score)
-{
-	double units = number * SCORE_UNIT;
-
-	*score = llround(units);
-	if (fabs(number) > 1e9)
-		return parser_mistake(p, at, NULL, "no score is as large as this");
-	if (fabs(units - (double)*score) > 1e-6)
-		return parser_mistake(p, at, NULL, "a score has at most three decimals");
-	return true;
-}
-
 static bool judge_single(struct parser *p, const struct comparison *c, struct test *test)
 {
 	if (!value_is_single(p, c) || !read_datum(p, c, &c->value.at, &test->datum))
 		return false;
 	test->operand = OPERAND_DATUM;
 	return test->verdict != VERDICT_SCORE ||
-	       score_fits(p, &c->value.at, test->datum.number, &test->score);
+	       value_score(p, &c->value.at, SCORE_SUM_MAX, &test->score);
 }
 
 /* A set of numbers, choices or texts, each read on its own. */
@@ -599,6 +592,8 @@ static bool judge(struct parser *p, const struct comparison *c, struct test *tes
 	test->verdict = c->field.verdict;
 	test->type = c->field.fact->type;
 	test->quantifier = c->quantifier;
+	if (c->quantifier == QUANTIFIER_ONE && c->field.many && c->field.fact->flags & FACT_ANY)
+		test->quantifier = QUANTIFIER_ANY;
 	test->op = c->op;
 	if (c->field.is_rate)
 		return judge_rate(p, c, test);

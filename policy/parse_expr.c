@@ -57,20 +57,16 @@ static struct expr **extend(struct expr *all, struct expr **end, struct expr *te
 	return end;
 }
 
-void expr_join(struct parser *p, struct expr *all, const struct expr *more)
+struct expr **expr_join(struct parser *p, struct expr **end, const struct expr *more)
 {
-	struct expr **end = &all->first;
+	const struct expr *e = more->kind == EXPR_AND ? more->first : more;
 
-	while (*end)
-		end = &(*end)->next;
-	if (more->kind != all->kind) {
-		*end = expr_copy(p, more);
-		return;
-	}
-	for (const struct expr *e = more->first; e && !p->stopped; e = e->next) {
+	while (e && !p->stopped) {
 		*end = expr_copy(p, e);
 		end = &(*end)->next;
+		e = e == more ? NULL : e->next;
 	}
+	return end;
 }
 
 /* --- mixing and/or --- */

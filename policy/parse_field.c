@@ -158,7 +158,18 @@ static bool parse_parameter_text(struct parser *p, const struct fact *fact, cons
 	return true;
 }
 
-static bool parse_parameters(struct parser *p, struct field *out)
+/* A field that a test names is no reason to measure it: it is there for its name and stage only. */
+static const struct slot *slot_unread(struct parser *p, const struct field *field)
+{
+	struct slot *slot = arena_alloc(p->scratch, sizeof(*slot));
+
+	slot->fact = field->fact;
+	slot->name = field->name;
+	slot->stage = field->fact->stage;
+	return slot;
+}
+
+static bool parse_parameters(struct parser *p, enum field_use use, struct field *out)
 {
 	const struct fact *fact = out->fact;
 	struct field of = {.fact = NULL};
@@ -179,7 +190,7 @@ static bool parse_parameters(struct parser *p, struct field *out)
 		return true;
 	}
 	if (of.fact) {
-		out->field = slot_of(p, &of, 0);
+		out->field = use == FIELD_IN_TEST ? slot_unread(p, &of) : slot_of(p, &of, 0);
 		out->many = out->many || of.many;
 	}
 	return true;
@@ -236,7 +247,7 @@ bool parse_field(struct parser *p, enum field_use use, struct field *out)
 		out->fact = NULL;
 		return true;
 	}
-	if (is_function && !parse_parameters(p, out))
+	if (is_function && !parse_parameters(p, use, out))
 		return false;
 	if (!out->fact)
 		return true;

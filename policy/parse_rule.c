@@ -3,6 +3,7 @@
  * greylisted client waits for is part of its rule's condition too, so that a client that has waited
  * is let through by the rule being false.
  */
+#include "lib/base/fail.h"
 #include "policy/parse.h"
 
 #define RULE_EXAMPLE "rule spam { when score >= 15 then reject }"
@@ -15,6 +16,7 @@ struct rule_parts {
 	struct token route;
 	struct token greylist;
 	struct expr *when; /* an EXPR_AND */
+	struct expr **when_end;
 	struct action **end;
 };
 
@@ -121,7 +123,7 @@ static void join_greylist(struct parser *p, struct rule_parts *parts, const stru
 	test->n = 2;
 	e = expr_new(p, EXPR_TEST, action->place);
 	e->test = test;
-	expr_join(p, parts->when, e);
+	parts->when_end = expr_join(p, parts->when_end, e);
 }
 
 /* --- clauses --- */
@@ -135,7 +137,7 @@ static bool parse_when(struct parser *p, struct rule_parts *parts, bool negated)
 	e = parse_expr(p);
 	if (!e)
 		return false;
-	expr_join(p, parts->when, negated ? expr_not(p, e) : e);
+	parts->when_end = expr_join(p, parts->when_end, negated ? expr_not(p, e) : e);
 	return true;
 }
 
@@ -250,7 +252,8 @@ static bool parse_end(struct parser *p, const struct rule_parts *parts)
 /* rule NAME [monitor|off] { */
 static bool parse_head(struct parser *p, struct rule_parts *parts)
 {
-	struct rule *rule = p->rule, **known;
+	struct rule *rule = p->rule;
+	struct declared_rule *declared;
 
 	parser_take(p);
 	parts->name = p->token;
@@ -258,12 +261,13 @@ static bool parse_head(struct parser *p, struct rule_parts *parts)
 	if (!rule->name)
 		return false;
 	rule->place = parser_place(p, &parts->name);
-	known = (struct rule **)names_place(&p->rule_names, p->scratch, span_text(rule->name));
-	if (*known && (void *)*known != (void *)p)
-		parser_mistake(p, &parts->name, parser_first_at(p, &(*known)->place),
+	declared = names_find(&p->rule_names, parts->name.text);
+	ENSURE(declared != NULL); /* the scan saw the same tokens */
+	if (declared->read)
+		parser_mistake(p, &parts->name, parser_first_at(p, &declared->place),
 			"there are two rules `%s`", rule->name);
 	else
-		*known = rule;
+		*declared = (struct declared_rule){true, rule->place};
 	if (parser_accept(p, "monitor"))
 		rule->mode = RULE_MONITOR;
 	else if (parser_accept(p, "off"))
@@ -276,13 +280,13 @@ static bool parse_head(struct parser *p, struct rule_parts *parts)
 	return parser_take_open(p, "what a rule says");
 }
 
-static void join_around(struct parser *p, struct expr *all, const struct around *around)
+static void join_around(struct parser *p, struct rule_parts *parts, const struct around *around)
 {
 	if (!around)
 		return;
-	join_around(p, all, around->outer);
+	join_around(p, parts, around->outer);
 	if (around->when)
-		expr_join(p, all, around->when);
+		parts->when_end = expr_join(p, parts->when_end, around->when);
 }
 
 /* The condition as the evaluator wants it: no AND of one term, NULL for none. */
@@ -326,8 +330,9 @@ bool parse_rule(struct parser *p)
 	*place = p->rule = rule;
 	p->when_slots.n = p->text_slots.n = 0;
 	parts.when = expr_new(p, EXPR_AND, parser_place(p, &p->token));
+	parts.when_end = &parts.when->first;
 	ok = parse_head(p, &parts);
-	join_around(p, parts.when, p->around);
+	join_around(p, &parts, p->around);
 	ok = ok && parse_clauses(p, &parts) && parse_end(p, &parts);
 	if (ok)
 		finish(p, &parts);
@@ -339,6 +344,21 @@ bool parse_rule(struct parser *p)
 
 /* --- for --- */
 
+/* Over what is neither a rule nor a `for`, to the next of them or the end of the block. */
+static void skip_misplaced(struct parser *p)
+{
+	unsigned depth = p->depth;
+
+	parser_misplaced(
+		p, NULL, "`for` holds rules and other `for`, not `%.*s`", SPAN_ARGS(p->token.text));
+	do {
+		parser_take(p);
+		parser_recover(p, depth);
+	} while (p->token.kind != TOKEN_RIGHT_BRACE && p->token.kind != TOKEN_END &&
+		 !parser_at(p, "rule") && !parser_at(p, "for") && !parser_at_item(p));
+}
+
+/* The rules in the braces of a `for`, and its }. */
 static void parse_body(struct parser *p, const struct token *opened)
 {
 	while (p->token.kind != TOKEN_RIGHT_BRACE && p->token.kind != TOKEN_END && !p->stopped) {
@@ -347,25 +367,31 @@ static void parse_body(struct parser *p, const struct token *opened)
 		} else if (parser_at(p, "for")) {
 			parse_for(p);
 		} else if (parser_at_item(p)) {
-			parser_mistake(p, opened, NULL,
-				"this `for` is never closed, or holds more than rules: in line %u "
-				"begins a %.*s",
-				p->token.line, SPAN_ARGS(p->token.text));
+			parser_mistake(p, opened,
+				HELP(p, "a `%.*s` begins in line %u", SPAN_ARGS(p->token.text),
+					p->token.line),
+				"this `for` is never closed, or holds more than rules");
 			return;
 		} else {
-			unsigned depth = p->depth;
-
-			parser_misplaced(p, NULL, "`for` holds rules and other `for`, not `%.*s`",
-				SPAN_ARGS(p->token.text));
-			parser_take(p);
-			parser_recover(p, depth);
-			while (p->token.kind != TOKEN_RIGHT_BRACE && p->token.kind != TOKEN_END &&
-				!parser_at(p, "rule") && !parser_at(p, "for") && !parser_at_item(p))
-				parser_take(p);
+			skip_misplaced(p);
 		}
 	}
-	if (!parser_accept_mark(p, TOKEN_RIGHT_BRACE) && !p->stopped)
+	if (!parser_accept_mark(p, TOKEN_RIGHT_BRACE))
 		parser_mistake(p, opened, "add a } behind its rules", "this `for` is never closed");
+}
+
+/* The condition and the {; what is wrong with them is told. false: no body follows. */
+static bool parse_for_head(struct parser *p, struct around *around)
+{
+	p->nesting = 0;
+	around->when = parse_expr(p);
+	if (around->when && p->token.kind != TOKEN_LEFT_BRACE)
+		parser_missing(p, "write: for rcpt.domain == \"example.com\" { rule ... }",
+			"a { is missing: the rules of `for` stand in braces");
+	while (p->token.kind != TOKEN_LEFT_BRACE && p->token.kind != TOKEN_END &&
+		!parser_at(p, "rule") && !parser_at_item(p))
+		parser_take(p);
+	return parser_accept_mark(p, TOKEN_LEFT_BRACE);
 }
 
 bool parse_for(struct parser *p)
@@ -373,26 +399,14 @@ bool parse_for(struct parser *p)
 	struct around around = {.outer = p->around, .depth = p->around ? p->around->depth + 1 : 1};
 	unsigned depth = p->depth;
 	struct token opened = parser_take(p);
-	bool open;
 
 	if (around.depth > NESTING_MAX) {
 		parser_mistake(p, &opened, NULL, "`for` is nested more than %d deep", NESTING_MAX);
 		parser_recover(p, depth);
 		return true;
 	}
-	p->nesting = 0;
-	around.when = parse_expr(p);
-	open = p->token.kind == TOKEN_LEFT_BRACE;
-	if (around.when && !open)
-		parser_missing(p, "write: for rcpt.domain == \"example.com\" { rule ... }",
-			"a { is missing: the rules of `for` stand in braces");
-	while (!open && p->token.kind != TOKEN_END && !parser_at(p, "rule") && !parser_at_item(p)) {
-		parser_take(p);
-		open = p->token.kind == TOKEN_LEFT_BRACE;
-	}
-	if (!open)
+	if (!parse_for_head(p, &around))
 		return true;
-	parser_take(p);
 	p->around = &around;
 	parse_body(p, &opened);
 	p->around = around.outer;

@@ -1,6 +1,8 @@
 /*
  * Values: a token, or a set of them in braces, and what they mean for a type of fact.
  */
+#include <math.h>
+
 #include "policy/parse.h"
 
 /* --- form --- */
@@ -186,6 +188,20 @@ bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 	}
 	return parser_mistake(p, at, datum_help(p, fact, owner, at), "`%s` needs %s", owner,
 		fact_expects(fact, p->scratch));
+}
+
+bool value_score(struct parser *p, const struct token *at, unsigned max, int64_t *out)
+{
+	size_t dot = span_find_char(at->text, '.');
+
+	if (fabs(at->number) > max)
+		return parser_mistake(p, at, NULL,
+			"`%.*s` is out of range: `score` takes -%u to %u", SPAN_ARGS(at->text), max,
+			max);
+	if (at->text.len > dot + 4)
+		return parser_mistake(p, at, NULL, "a score has at most three decimals");
+	*out = llround(at->number * SCORE_UNIT);
+	return true;
 }
 
 /* The last address of a network. */

@@ -8,8 +8,6 @@
 #include "policy/text.h"
 #include "policy/truth.h"
 
-enum { GUARD_WORTH = 8 /* so many rules on one slot before an index of them pays */ };
-
 /* Rules of each slot, while they are gathered. */
 struct gathering {
 	struct arena *arena; /* borrowed */
@@ -73,105 +71,6 @@ static struct rule_group *groups_new(struct policy *p, bool texts)
 	}
 	arena_free(&scratch);
 	return groups;
-}
-
-/* --- guards --- */
-
-/* Calls found for each test that the whole condition needs to be true and that compares one slot
- * with literals. */
-static void each_guard(const struct expr *e, size_t rule,
-	void (*found)(void *, const struct test *, size_t rule), void *context)
-{
-	if (!e)
-		return;
-	if (e->kind == EXPR_AND) {
-		for (const struct expr *child = e->first; child; child = child->next)
-			each_guard(child, rule, found, context);
-		return;
-	}
-	if (e->kind != EXPR_TEST || e->test->verdict != VERDICT_NO ||
-		e->test->quantifier != QUANTIFIER_ONE)
-		return;
-	if ((e->test->op == OP_EQUAL && e->test->operand == OPERAND_DATUM) ||
-		(e->test->op == OP_IN && e->test->operand == OPERAND_DATA))
-		found(context, e->test, rule);
-}
-
-struct guarding {
-	struct policy *policy;
-	struct guard **guards; /* by slot */
-	size_t *rooms;
-};
-
-static void guard_add(
-	struct guarding *g, const struct test *t, size_t rule, const union fact_datum *datum)
-{
-	unsigned slot = t->slot->number;
-	struct guard *guard = g->guards[slot];
-
-	if (guard->n == g->rooms[slot]) {
-		g->rooms[slot] = g->rooms[slot] ? 2 * g->rooms[slot] : 16;
-		guard->keys = memory_resize(guard->keys, g->rooms[slot] * sizeof(struct guard_key));
-	}
-	guard->keys[guard->n++] = (struct guard_key){datum_hash(t->type, datum), (uint32_t)rule};
-}
-
-static void on_guard(void *context, const struct test *t, size_t rule)
-{
-	struct guarding *g = context;
-	struct policy *p = g->policy;
-	unsigned slot = t->slot->number;
-
-	if (!g->guards[slot]) {
-		g->guards[slot] = arena_alloc(p->arena, sizeof(struct guard));
-		g->guards[slot]->guarded = set_new(p);
-		g->guards[slot]->type = t->type;
-	}
-	/* One test of a rule is enough; a second on the same slot would let both keys in. */
-	if (bits_has(g->guards[slot]->guarded, rule))
-		return;
-	bits_add(g->guards[slot]->guarded, rule);
-	if (t->operand == OPERAND_DATUM)
-		guard_add(g, t, rule, &t->datum);
-	for (size_t i = 0; t->operand == OPERAND_DATA && i < t->n; i++)
-		guard_add(g, t, rule, &t->data[i]);
-}
-
-static int by_hash(const void *a, const void *b)
-{
-	const struct guard_key *x = a, *y = b;
-
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	return (x->rule > y->rule) - (x->rule < y->rule);
-}
-
-static void guards_new(struct policy *p)
-{
-	struct guarding g = {.policy = p};
-	size_t room = p->n_slots ? p->n_slots : 1;
-
-	g.guards = memory_zeroed(room * sizeof(*g.guards));
-	g.rooms = memory_zeroed(room * sizeof(*g.rooms));
-	p->guards = arena_alloc(p->arena, room * sizeof(*p->guards));
-	for (size_t i = 0; i < p->n_rules; i++)
-		if (policy_rule(p, i)->mode != RULE_OFF)
-			each_guard(policy_rule(p, i)->when, i, on_guard, &g);
-	for (size_t i = 0; i < p->n_slots; i++) {
-		struct guard *guard = g.guards[i];
-
-		if (!guard)
-			continue;
-		if (guard->n >= GUARD_WORTH) {
-			qsort(guard->keys, guard->n, sizeof(guard->keys[0]), by_hash);
-			p->guards[i] = guard;
-			arena_on_free(p->arena, free, guard->keys);
-		} else {
-			free(guard->keys);
-		}
-	}
-	free(g.guards);
-	free(g.rooms);
 }
 
 /* --- sets of rules --- */
@@ -272,7 +171,7 @@ struct policy *policy_new(struct rules *rules)
 	ENSURE(getrandom(p->hash_key, sizeof(p->hash_key), 0) == sizeof(p->hash_key));
 	p->readers = groups_new(p, false);
 	p->quoters = groups_new(p, true);
-	guards_new(p);
+	p->guards = guards_new(rules, arena);
 	return p;
 }
 

@@ -81,8 +81,8 @@ const char *token_kind_name(enum token_kind kind)
 
 /* --- mistakes --- */
 
-static void tell(struct parser *p, enum severity severity, const struct token *at, const char *help,
-	const char *format, va_list args)
+static PRINTF_LIKE(5, 0) void tell(struct parser *p, enum severity severity, const struct token *at,
+	const char *help, const char *format, va_list args)
 {
 	char message[MESSAGE_MAX];
 
@@ -141,7 +141,7 @@ static const char *foreign_word(const struct token *at)
 }
 
 /* A token's own complaint comes first. */
-static bool tell_unfit(struct parser *p, const struct token *at, const char *help,
+static PRINTF_LIKE(4, 0) bool tell_unfit(struct parser *p, const struct token *at, const char *help,
 	const char *format, va_list args)
 {
 	if (p->token.kind == TOKEN_ERROR)
@@ -323,7 +323,8 @@ static bool names_file(const struct token window[WINDOW], bool *include)
 	       (*include || (is_word(t - 1, "file") && is_word(t - 2, "from")));
 }
 
-void rules_files(struct span text, void (*found)(void *context, const char *name), void *context)
+void rules_files(
+	struct span text, void (*found)(void *context, const char *name, bool rules), void *context)
 {
 	struct lexer lexer = lexer_make(text, LEX_RULES);
 	struct arena *arena = arena_new(1024);
@@ -333,7 +334,7 @@ void rules_files(struct span text, void (*found)(void *context, const char *name
 	while ((next = lex_next(&lexer)).kind != TOKEN_END) {
 		shift(window, &next);
 		if (names_file(window, &include))
-			found(context, token_value(&next, arena));
+			found(context, token_value(&next, arena), include);
 	}
 	arena_free(&arena);
 }
@@ -368,9 +369,9 @@ static void declare_rule(struct parser *p, const struct token *t)
 
 	if (!is_word(t, "rule") || t[1].kind != TOKEN_WORD)
 		return;
-	place = names_place(&p->rule_names, p->scratch, arena_span(p->arena, t[1].text));
+	place = names_place(&p->rule_names, p->scratch, arena_span(p->scratch, t[1].text));
 	if (!*place)
-		*place = p;
+		*place = arena_alloc(p->scratch, sizeof(struct declared_rule));
 }
 
 static void scan_file(struct parser *p, struct rule_file *file, unsigned includes)
@@ -379,9 +380,11 @@ static void scan_file(struct parser *p, struct rule_file *file, unsigned include
 	struct token window[WINDOW] = {0}, next;
 	bool include;
 
-	if (file->scanned || file->problem || includes > INCLUDES_MAX)
+	/* Again where it is less deep: more of what it includes is then read. */
+	if (file->problem || includes > INCLUDES_MAX ||
+		(file->scanned_at && includes + 1 >= file->scanned_at))
 		return;
-	file->scanned = true;
+	file->scanned_at = includes + 1;
 	do {
 		next = lex_next(&lexer);
 		shift(window, &next);

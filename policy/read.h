@@ -32,10 +32,10 @@ struct rules *rules_read(const struct rule_setup *setup, const char *const *path
 
 void rules_free(struct rules **rules);
 
-/* The files that a rule file names (include, from file), as written: so that all can be gathered
- * before anything is judged. Knows tokens only. */
-void rules_files(
-	struct span text, void (*found)(void *context, const char *name), void *context);
+/* The files that a rule file names, as written: so that all can be gathered before anything is
+ * judged. rules: `include`, which names files in turn; otherwise `from file`. Knows tokens only. */
+void rules_files(struct span text, void (*found)(void *context, const char *name, bool rules),
+	void *context);
 
 /* "dir/of/path" + "name"; an absolute name stays. In the arena. */
 const char *rules_join(struct arena *arena, const char *path, const char *name);

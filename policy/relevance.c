@@ -105,8 +105,9 @@ static size_t last_that_needs_tags(const struct relevance *r)
 	const uint64_t *quoters = r->e->policy->of[RULES_QUOTE_TAGS];
 	size_t last = 0;
 
-	for_rules(i, r->e, SET_OPEN,
-		RULES_READ_TAGS) if (matters(r, i) && any_open_reads(r, i, VERDICT_TAGS)) last = i;
+	for_rules (i, r->e, SET_OPEN, RULES_READ_TAGS)
+		if (matters(r, i) && any_open_reads(r, i, VERDICT_TAGS))
+			last = i;
 	for (size_t i = bits_next(quoters, quoters, last, n); i < n;
 		i = bits_next(quoters, quoters, i + 1, n))
 		if (will_quote(r, i))
@@ -118,9 +119,9 @@ static bool needs_score(const struct relevance *r)
 {
 	if (r->e->low == r->e->high)
 		return false;
-	for_rules(i, r->e, SET_OPEN,
-		RULES_READ_SCORE) if (matters(r, i) &&
-				      any_open_reads(r, i, VERDICT_SCORE)) return true;
+	for_rules (i, r->e, SET_OPEN, RULES_READ_SCORE)
+		if (matters(r, i) && any_open_reads(r, i, VERDICT_SCORE))
+			return true;
 	return any_quotes(r, RULES_QUOTE_SCORE);
 }
 

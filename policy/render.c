@@ -4,7 +4,9 @@
 #include "policy/lex.h"
 #include "policy/text.h"
 
-enum { VALUE_MAX = 4096 };
+enum { VALUES_MAX = 3 * FIELD_TEXT_MAX /* as much as can be shown, and one value more */ };
+
+static const char cut_off[] = "...";
 
 static bool is_harmless(uint32_t code)
 {
@@ -12,19 +14,15 @@ static bool is_harmless(uint32_t code)
 	       code != 0x2028 && code != 0x2029;
 }
 
-/* At most `max` bytes of it; what is no text becomes '?'. */
-static bool add_harmless(struct buffer *out, struct span text, size_t max, bool ascii)
+/* What is no text becomes '?'. */
+static bool add_harmless(struct buffer *out, struct span text, bool ascii)
 {
 	bool ok = true;
-	size_t used = 0;
 
-	while (ok && text.len && used < max) {
+	while (ok && text.len) {
 		uint32_t code;
 		size_t len = lex_char(text, &code);
 
-		if (used + len > max)
-			break;
-		used += len;
 		if (code == '\t')
 			ok = buffer_add_char(out, ' ');
 		else if (is_harmless(code) && (len == 1 || !ascii))
@@ -33,33 +31,83 @@ static bool add_harmless(struct buffer *out, struct span text, size_t max, bool 
 			ok = buffer_add_char(out, '?');
 		text = span_from(text, len);
 	}
-	return ok && (text.len == 0 || buffer_add_text(out, "..."));
+	return ok;
+}
+
+/* Whole characters of it, up to so many bytes. */
+static struct span cut(struct span text, size_t max)
+{
+	size_t len = 0;
+
+	while (len < text.len) {
+		uint32_t code;
+		size_t next = len + lex_char(span_from(text, len), &code);
+
+		if (next > max)
+			break;
+		len = next;
+	}
+	return span_first(text, len);
+}
+
+static bool add_field(struct buffer *out, const struct render *r, struct span text)
+{
+	if (text.len <= FIELD_TEXT_MAX)
+		return add_harmless(out, text, r->ascii);
+	return add_harmless(out, cut(text, FIELD_TEXT_MAX - (sizeof(cut_off) - 1)), r->ascii) &&
+	       buffer_add_text(out, cut_off);
+}
+
+/* --- facts --- */
+
+static bool is_text(enum fact_type type)
+{
+	return type == TYPE_TEXT || type == TYPE_DOMAIN || type == TYPE_MAIL;
+}
+
+/* One value; of a long text no more than can be shown. */
+static bool gather_value(struct buffer *out, const struct fact *fact, const union fact_datum *datum)
+{
+	struct fact_value one = {FACT_KNOWN, 1, datum, NULL};
+
+	if (is_text(fact->type) && datum->text.len)
+		return buffer_add(out, span_first(datum->text, FIELD_TEXT_MAX + 1));
+	return fact_value_write(fact, &one, out);
+}
+
+/* All values, or as many as can be shown. */
+static void gather(struct buffer *out, const struct fact *fact, const struct fact_value *value)
+{
+	for (uint32_t i = 0; i < value->count && out->len <= FIELD_TEXT_MAX; i++)
+		if ((i && !buffer_add_text(out, ", ")) ||
+			!gather_value(out, fact, &value->items[i]))
+			return;
 }
 
 static bool add_slot(struct buffer *out, const struct render *r, const struct slot *slot)
 {
 	const struct fact_value *value = subject_value(r->subject, slot);
-	struct buffer text = BUFFER_INIT(VALUE_MAX);
+	struct buffer text = BUFFER_INIT(VALUES_MAX);
 	bool ok;
 
 	if (value->state != FACT_KNOWN)
 		return buffer_add_char(out, '?');
-	if (!fact_value_write(slot->fact, value, &text)) {
-		/* Longer than is shown anyway. */
-	}
-	ok = add_harmless(out, buffer_span(&text), FIELD_TEXT_MAX, r->ascii);
+	gather(&text, slot->fact, value);
+	ok = add_field(out, r, buffer_span(&text));
 	buffer_free(&text);
 	return ok;
 }
 
+/* --- the rules' own --- */
+
 bool score_write(int64_t score, struct buffer *out)
 {
-	uint64_t whole = (uint64_t)(score < 0 ? -score : score);
+	uint64_t whole = score < 0 ? 0 - (uint64_t)score : (uint64_t)score;
 	unsigned rest = (unsigned)(whole % SCORE_UNIT);
 	int digits = 3;
 
-	if (!buffer_print(out, "%s%llu", score < 0 ? "-" : "",
-		    (unsigned long long)(whole / SCORE_UNIT)))
+	if (!buffer_print(
+		    out, "%s%llu", score < 0 ? "-" : "", (unsigned long long)(whole / SCORE_UNIT)))
 		return false;
 	if (rest == 0)
 		return true;
@@ -68,6 +116,7 @@ bool score_write(int64_t score, struct buffer *out)
 	return buffer_print(out, ".%0*u", digits, rest);
 }
 
+/* `tags` are those of the rules above. */
 static bool add_tags(struct buffer *out, const struct render *r)
 {
 	struct effect_cursor cursor = {0};
@@ -75,10 +124,10 @@ static bool add_tags(struct buffer *out, const struct render *r)
 	bool first = true, ok = true;
 
 	while (ok && evaluation_next_effect(r->e, &cursor, &rule)) {
-		if (cursor.action->kind != ACTION_TAG || rule->index > r->rule->index)
+		if (cursor.action->kind != ACTION_TAG || rule->index >= r->rule->index)
 			continue;
 		ok = (first || buffer_add_text(out, ", ")) &&
-		     add_harmless(out, cursor.action->text->source, FIELD_TEXT_MAX, r->ascii);
+		     add_field(out, r, cursor.action->text->source);
 		first = false;
 	}
 	return ok;
@@ -101,7 +150,8 @@ static bool hit_of_test(const struct render *r, const struct test *t, struct lis
 {
 	const struct fact_value *value;
 
-	if (t->verdict != VERDICT_NO || (t->operand != OPERAND_LIST && t->operand != OPERAND_LISTED))
+	if (t->verdict != VERDICT_NO ||
+		(t->operand != OPERAND_LIST && t->operand != OPERAND_LISTED))
 		return false;
 	value = subject_value(r->subject, t->slot);
 	if (value->state != FACT_KNOWN)
@@ -134,7 +184,7 @@ static bool add_hit(struct buffer *out, const struct render *r, bool reason)
 	if (!r->rule->when || !hit_of_expr(r, r->rule->when, &hit))
 		return true;
 	text = reason ? hit.reason : hit.item;
-	return add_harmless(out, text, FIELD_TEXT_MAX, r->ascii);
+	return add_field(out, r, text);
 }
 
 static bool add_part(struct buffer *out, const struct render *r, const struct text_part *part)
@@ -143,7 +193,7 @@ static bool add_part(struct buffer *out, const struct render *r, const struct te
 
 	switch (part->field) {
 	case TEXT_LITERAL:
-		return add_harmless(out, part->literal, part->literal.len, r->ascii);
+		return add_harmless(out, part->literal, r->ascii);
 	case TEXT_SLOT:
 		return add_slot(out, r, part->slot);
 	case TEXT_SCORE:

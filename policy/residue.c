@@ -96,15 +96,15 @@ uint64_t evaluation_residue(const struct evaluation *e, const struct subject *s)
 	const char *route = evaluation_route(e);
 	uint64_t h = fold(fold(3, (uint64_t)e->low), (uint64_t)e->high);
 
-	for_rules(i, e, SET_OPEN, RULES_LIVE)
-	{
+	for_rules (i, e, SET_OPEN, RULES_LIVE) {
 		const struct expr *when = policy_rule(p, i)->when;
 
 		if (open_counts(e, i, winner) && when)
 			h = fold_texts(e, s, fold(fold(h, i), residue_of(e, s, when, i)), i);
 	}
-	for_rules(i, e, SET_TRUE, RULES_LIVE) if (certain_counts(e, i, winner)) h =
-		fold_texts(e, s, fold(fold(h, i), 4), i);
+	for_rules (i, e, SET_TRUE, RULES_LIVE)
+		if (certain_counts(e, i, winner))
+			h = fold_texts(e, s, fold(fold(h, i), 4), i);
 	if (winner < p->n_rules && !rule_is_in(e, SET_TRUE, winner))
 		h = fold(fold(h, winner), 5);
 	return route ? fold_bytes(p, h, route, strlen(route)) : h;

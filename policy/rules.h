@@ -186,7 +186,7 @@ struct rule {
 	struct action *final;       /* the final one among them; NULL: none */
 	const struct slot **slots;  /* all that `when` reads, each once */
 	unsigned n_slots;
-	const struct slot **text_slots; /* all that its texts read */
+	const struct slot **text_slots; /* all that its texts and `add` read */
 	unsigned n_text_slots;
 	bool reads_score; /* `when` does, itself or through tags */
 	bool reads_tags;

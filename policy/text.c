@@ -4,6 +4,7 @@
  */
 #include "policy/text.h"
 
+#include "policy/grammar.h"
 #include "policy/parse.h"
 
 #define BRACE_HELP "a brace itself is written {{"
@@ -12,14 +13,23 @@
 static const struct {
 	const char *name;
 	enum text_field field;
+	const char *help;
 } own_fields[] = {
-	{"score", TEXT_SCORE},
-	{"tags", TEXT_TAGS},
-	{"list.reason", TEXT_LIST_REASON},
-	{"list.item", TEXT_LIST_ITEM},
-	{"rule", TEXT_RULE},
-	{"sid", TEXT_SID},
+	{"score", TEXT_SCORE, "the score, of all rules"},
+	{"tags", TEXT_TAGS, "the tags of the rules above"},
+	{"list.reason", TEXT_LIST_REASON, "why the item is in the list that matched in this rule"},
+	{"list.item", TEXT_LIST_ITEM, "the item of that list, as written there"},
+	{"rule", TEXT_RULE, "the name of this rule"},
+	{"sid", TEXT_SID, "the id of the session"},
 };
+
+const char *text_own_field_name(size_t index, const char **help)
+{
+	if (index >= COUNT_OF(own_fields))
+		return NULL;
+	*help = own_fields[index].help;
+	return own_fields[index].name;
+}
 
 bool text_own_field(struct span name)
 {

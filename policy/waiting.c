@@ -66,8 +66,7 @@ static void find_score_reach(struct waiting *w)
 {
 	w->low_most = w->e->low;
 	w->high_least = w->e->high;
-	for_rules(i, w->e, SET_MAY, RULES_SCORE)
-	{
+	for_rules (i, w->e, SET_MAY, RULES_SCORE) {
 		reach_set reach = reach_of_rule(w, i);
 		int64_t score = w->e->policy->scores[i];
 
@@ -159,8 +158,7 @@ static void wait_for_score(struct waiting *w)
 	if (w->score_waited)
 		return;
 	w->score_waited = true;
-	for_rules(i, w->e, SET_MAY, RULES_SCORE)
-	{
+	for_rules (i, w->e, SET_MAY, RULES_SCORE) {
 		reach_set reach = reach_of_rule(w, i);
 
 		if (can_be_true(reach) || can_be_out(reach))

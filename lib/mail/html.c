@@ -22,37 +22,50 @@ struct entity {
 /* clang-format off */
 /* Those of HTML 4 and those with which links are disguised; sorted by name. */
 static const struct entity entities[] = {
-	{"AElig", 198}, {"AMP", 38}, {"Aacute", 193}, {"Acirc", 194}, {"Agrave", 192}, {"Alpha", 913}, {"Aring", 197},
-	{"Atilde", 195}, {"Auml", 196}, {"Beta", 914}, {"COPY", 169}, {"Ccedil", 199}, {"Chi", 935}, {"Dagger", 8225},
-	{"Delta", 916}, {"ETH", 208}, {"Eacute", 201}, {"Ecirc", 202}, {"Egrave", 200}, {"Epsilon", 917}, {"Eta", 919},
-	{"Euml", 203}, {"GT", 62}, {"Gamma", 915}, {"Iacute", 205}, {"Icirc", 206}, {"Igrave", 204}, {"Iota", 921},
-	{"Iuml", 207}, {"Kappa", 922}, {"LT", 60}, {"Lambda", 923}, {"Mu", 924}, {"NewLine", 10}, {"Ntilde", 209}, {"Nu", 925},
-	{"OElig", 338}, {"Oacute", 211}, {"Ocirc", 212}, {"Ograve", 210}, {"Omega", 937}, {"Omicron", 927},
-	{"Oslash", 216}, {"Otilde", 213}, {"Ouml", 214}, {"Phi", 934}, {"Pi", 928}, {"Prime", 8243}, {"Psi", 936}, {"QUOT", 34},
-	{"REG", 174}, {"Rho", 929}, {"Scaron", 352}, {"Sigma", 931}, {"THORN", 222}, {"Tab", 9}, {"Tau", 932}, {"Theta", 920},
-	{"Uacute", 218}, {"Ucirc", 219}, {"Ugrave", 217}, {"Upsilon", 933}, {"Uuml", 220}, {"Xi", 926}, {"Yacute", 221},
-	{"Yuml", 376}, {"ZeroWidthSpace", 8203}, {"Zeta", 918}, {"aacute", 225}, {"acirc", 226}, {"acute", 180},
-	{"aelig", 230}, {"agrave", 224}, {"alpha", 945}, {"amp", 38}, {"apos", 39}, {"aring", 229}, {"ast", 42},
-	{"atilde", 227}, {"auml", 228}, {"bdquo", 8222}, {"beta", 946}, {"brvbar", 166}, {"bsol", 92}, {"bull", 8226},
-	{"ccedil", 231}, {"cedil", 184}, {"cent", 162}, {"chi", 967}, {"circ", 710}, {"colon", 58}, {"comma", 44},
-	{"commat", 64}, {"copy", 169}, {"curren", 164}, {"dagger", 8224}, {"deg", 176}, {"delta", 948}, {"divide", 247},
-	{"dollar", 36}, {"eacute", 233}, {"ecirc", 234}, {"egrave", 232}, {"emsp", 8195}, {"ensp", 8194}, {"epsilon", 949},
-	{"equals", 61}, {"eta", 951}, {"eth", 240}, {"euml", 235}, {"euro", 8364}, {"excl", 33}, {"fnof", 402}, {"frac12", 189},
-	{"frac14", 188}, {"frac34", 190}, {"frasl", 8260}, {"gamma", 947}, {"grave", 96}, {"gt", 62}, {"hellip", 8230},
-	{"hyphen", 8208}, {"iacute", 237}, {"icirc", 238}, {"iexcl", 161}, {"igrave", 236}, {"iota", 953}, {"iquest", 191},
-	{"iuml", 239}, {"kappa", 954}, {"lambda", 955}, {"laquo", 171}, {"larr", 8592}, {"lcub", 123}, {"ldquo", 8220},
-	{"le", 8804}, {"lowbar", 95}, {"lpar", 40}, {"lrm", 8206}, {"lsaquo", 8249}, {"lsqb", 91}, {"lsquo", 8216}, {"lt", 60},
-	{"macr", 175}, {"mdash", 8212}, {"micro", 181}, {"middot", 183}, {"minus", 8722}, {"mu", 956}, {"nbsp", 160},
-	{"ndash", 8211}, {"ne", 8800}, {"not", 172}, {"ntilde", 241}, {"nu", 957}, {"num", 35}, {"oacute", 243}, {"ocirc", 244},
-	{"oelig", 339}, {"ograve", 242}, {"omega", 969}, {"omicron", 959}, {"ordf", 170}, {"ordm", 186}, {"oslash", 248},
-	{"otilde", 245}, {"ouml", 246}, {"para", 182}, {"percnt", 37}, {"period", 46}, {"permil", 8240}, {"phi", 966},
-	{"pi", 960}, {"plus", 43}, {"plusmn", 177}, {"pound", 163}, {"prime", 8242}, {"psi", 968}, {"quest", 63}, {"quot", 34},
-	{"raquo", 187}, {"rarr", 8594}, {"rcub", 125}, {"rdquo", 8221}, {"reg", 174}, {"rho", 961}, {"rlm", 8207}, {"rpar", 41},
-	{"rsaquo", 8250}, {"rsqb", 93}, {"rsquo", 8217}, {"sbquo", 8218}, {"scaron", 353}, {"sect", 167}, {"semi", 59},
-	{"shy", 173}, {"sigma", 963}, {"sigmaf", 962}, {"sol", 47}, {"sup1", 185}, {"sup2", 178}, {"sup3", 179}, {"szlig", 223},
-	{"tau", 964}, {"theta", 952}, {"thinsp", 8201}, {"thorn", 254}, {"tilde", 732}, {"times", 215}, {"trade", 8482},
-	{"uacute", 250}, {"ucirc", 251}, {"ugrave", 249}, {"uml", 168}, {"upsilon", 965}, {"uuml", 252}, {"vert", 124},
-	{"xi", 958}, {"yacute", 253}, {"yen", 165}, {"yuml", 255}, {"zeta", 950}, {"zwj", 8205}, {"zwnj", 8204},
+	{"AElig", 198}, {"AMP", 38}, {"Aacute", 193}, {"Acirc", 194}, {"Agrave", 192},
+	{"Alpha", 913}, {"Aring", 197}, {"Atilde", 195}, {"Auml", 196}, {"Beta", 914},
+	{"COPY", 169}, {"Ccedil", 199}, {"Chi", 935}, {"Dagger", 8225}, {"Delta", 916},
+	{"ETH", 208}, {"Eacute", 201}, {"Ecirc", 202}, {"Egrave", 200}, {"Epsilon", 917},
+	{"Eta", 919}, {"Euml", 203}, {"GT", 62}, {"Gamma", 915}, {"Iacute", 205}, {"Icirc", 206},
+	{"Igrave", 204}, {"Iota", 921}, {"Iuml", 207}, {"Kappa", 922}, {"LT", 60},
+	{"Lambda", 923}, {"Mu", 924}, {"NewLine", 10}, {"Ntilde", 209}, {"Nu", 925},
+	{"OElig", 338}, {"Oacute", 211}, {"Ocirc", 212}, {"Ograve", 210}, {"Omega", 937},
+	{"Omicron", 927}, {"Oslash", 216}, {"Otilde", 213}, {"Ouml", 214}, {"Phi", 934},
+	{"Pi", 928}, {"Prime", 8243}, {"Psi", 936}, {"QUOT", 34}, {"REG", 174}, {"Rho", 929},
+	{"Scaron", 352}, {"Sigma", 931}, {"THORN", 222}, {"Tab", 9}, {"Tau", 932}, {"Theta", 920},
+	{"Uacute", 218}, {"Ucirc", 219}, {"Ugrave", 217}, {"Upsilon", 933}, {"Uuml", 220},
+	{"Xi", 926}, {"Yacute", 221}, {"Yuml", 376}, {"ZeroWidthSpace", 8203}, {"Zeta", 918},
+	{"aacute", 225}, {"acirc", 226}, {"acute", 180}, {"aelig", 230}, {"agrave", 224},
+	{"alpha", 945}, {"amp", 38}, {"apos", 39}, {"aring", 229}, {"ast", 42}, {"atilde", 227},
+	{"auml", 228}, {"bdquo", 8222}, {"beta", 946}, {"brvbar", 166}, {"bsol", 92},
+	{"bull", 8226}, {"ccedil", 231}, {"cedil", 184}, {"cent", 162}, {"chi", 967},
+	{"circ", 710}, {"colon", 58}, {"comma", 44}, {"commat", 64}, {"copy", 169},
+	{"curren", 164}, {"dagger", 8224}, {"deg", 176}, {"delta", 948}, {"divide", 247},
+	{"dollar", 36}, {"eacute", 233}, {"ecirc", 234}, {"egrave", 232}, {"emsp", 8195},
+	{"ensp", 8194}, {"epsilon", 949}, {"equals", 61}, {"eta", 951}, {"eth", 240},
+	{"euml", 235}, {"euro", 8364}, {"excl", 33}, {"fnof", 402}, {"frac12", 189},
+	{"frac14", 188}, {"frac34", 190}, {"frasl", 8260}, {"gamma", 947}, {"grave", 96},
+	{"gt", 62}, {"hellip", 8230}, {"hyphen", 8208}, {"iacute", 237}, {"icirc", 238},
+	{"iexcl", 161}, {"igrave", 236}, {"iota", 953}, {"iquest", 191}, {"iuml", 239},
+	{"kappa", 954}, {"lambda", 955}, {"laquo", 171}, {"larr", 8592}, {"lcub", 123},
+	{"ldquo", 8220}, {"le", 8804}, {"lowbar", 95}, {"lpar", 40}, {"lrm", 8206},
+	{"lsaquo", 8249}, {"lsqb", 91}, {"lsquo", 8216}, {"lt", 60}, {"macr", 175},
+	{"mdash", 8212}, {"micro", 181}, {"middot", 183}, {"minus", 8722}, {"mu", 956},
+	{"nbsp", 160}, {"ndash", 8211}, {"ne", 8800}, {"not", 172}, {"ntilde", 241}, {"nu", 957},
+	{"num", 35}, {"oacute", 243}, {"ocirc", 244}, {"oelig", 339}, {"ograve", 242},
+	{"omega", 969}, {"omicron", 959}, {"ordf", 170}, {"ordm", 186}, {"oslash", 248},
+	{"otilde", 245}, {"ouml", 246}, {"para", 182}, {"percnt", 37}, {"period", 46},
+	{"permil", 8240}, {"phi", 966}, {"pi", 960}, {"plus", 43}, {"plusmn", 177},
+	{"pound", 163}, {"prime", 8242}, {"psi", 968}, {"quest", 63}, {"quot", 34},
+	{"raquo", 187}, {"rarr", 8594}, {"rcub", 125}, {"rdquo", 8221}, {"reg", 174},
+	{"rho", 961}, {"rlm", 8207}, {"rpar", 41}, {"rsaquo", 8250}, {"rsqb", 93},
+	{"rsquo", 8217}, {"sbquo", 8218}, {"scaron", 353}, {"sect", 167}, {"semi", 59},
+	{"shy", 173}, {"sigma", 963}, {"sigmaf", 962}, {"sol", 47}, {"sup1", 185}, {"sup2", 178},
+	{"sup3", 179}, {"szlig", 223}, {"tau", 964}, {"theta", 952}, {"thinsp", 8201},
+	{"thorn", 254}, {"tilde", 732}, {"times", 215}, {"trade", 8482}, {"uacute", 250},
+	{"ucirc", 251}, {"ugrave", 249}, {"uml", 168}, {"upsilon", 965}, {"uuml", 252},
+	{"vert", 124}, {"xi", 958}, {"yacute", 253}, {"yen", 165}, {"yuml", 255}, {"zeta", 950},
+	{"zwj", 8205}, {"zwnj", 8204},
 };
 /* clang-format on */
 
@@ -217,34 +230,77 @@ static void take_text(struct html_walk *w)
 
 /* --- tags --- */
 
-static bool is_one_of(struct span name, const char *names)
-{
-	struct span rest = span_text(names);
+enum tag_kind {
+	TAG_INLINE, /* joins what it stands between, as unknown ones do */
+	TAG_BLOCK,  /* ends a line */
+	TAG_APART,  /* a cell or a thing on the same line: separates words */
+	TAG_RAW     /* its content is no text */
+};
 
-	for (struct span one = span_word(&rest); one.len; one = span_word(&rest))
-		if (span_equal_nocase(one, name))
-			return true;
-	return false;
+struct name {
+	const char *name;
+	enum tag_kind kind;
+};
+
+/* clang-format off */
+/* Both sorted by name. */
+static const struct name tags[] = {
+	{"address", TAG_BLOCK}, {"article", TAG_BLOCK}, {"aside", TAG_BLOCK},
+	{"blockquote", TAG_BLOCK}, {"body", TAG_BLOCK}, {"br", TAG_BLOCK}, {"button", TAG_APART},
+	{"caption", TAG_BLOCK}, {"center", TAG_BLOCK}, {"dd", TAG_BLOCK}, {"div", TAG_BLOCK},
+	{"dl", TAG_BLOCK}, {"dt", TAG_BLOCK}, {"fieldset", TAG_BLOCK}, {"figcaption", TAG_BLOCK},
+	{"figure", TAG_BLOCK}, {"footer", TAG_BLOCK}, {"form", TAG_BLOCK}, {"h1", TAG_BLOCK},
+	{"h2", TAG_BLOCK}, {"h3", TAG_BLOCK}, {"h4", TAG_BLOCK}, {"h5", TAG_BLOCK},
+	{"h6", TAG_BLOCK}, {"head", TAG_BLOCK}, {"header", TAG_BLOCK}, {"hr", TAG_BLOCK},
+	{"html", TAG_BLOCK}, {"iframe", TAG_RAW}, {"img", TAG_APART}, {"input", TAG_APART},
+	{"legend", TAG_BLOCK}, {"li", TAG_BLOCK}, {"main", TAG_BLOCK}, {"nav", TAG_BLOCK},
+	{"noembed", TAG_RAW}, {"noframes", TAG_RAW}, {"ol", TAG_BLOCK}, {"option", TAG_BLOCK},
+	{"p", TAG_BLOCK}, {"pre", TAG_BLOCK}, {"script", TAG_RAW}, {"section", TAG_BLOCK},
+	{"select", TAG_APART}, {"style", TAG_RAW}, {"table", TAG_BLOCK}, {"tbody", TAG_BLOCK},
+	{"td", TAG_APART}, {"template", TAG_RAW}, {"textarea", TAG_BLOCK}, {"tfoot", TAG_BLOCK},
+	{"th", TAG_APART}, {"thead", TAG_BLOCK}, {"title", TAG_BLOCK}, {"tr", TAG_BLOCK},
+	{"ul", TAG_BLOCK}, {"xmp", TAG_RAW},
+};
+
+static const struct name address_attributes[] = {
+	{"action", TAG_INLINE}, {"background", TAG_INLINE}, {"cite", TAG_INLINE},
+	{"classid", TAG_INLINE}, {"codebase", TAG_INLINE}, {"data", TAG_INLINE},
+	{"dynsrc", TAG_INLINE}, {"formaction", TAG_INLINE}, {"href", TAG_INLINE},
+	{"longdesc", TAG_INLINE}, {"lowsrc", TAG_INLINE}, {"ping", TAG_INLINE},
+	{"poster", TAG_INLINE}, {"src", TAG_INLINE}, {"srcset", TAG_INLINE},
+	{"usemap", TAG_INLINE}, {"xlink:href", TAG_INLINE},
+};
+/* clang-format on */
+
+static int compare_name(const void *key, const void *element)
+{
+	const struct span *text = key;
+	const char *name = ((const struct name *)element)->name;
+
+	for (size_t i = 0; i < text->len; i++) {
+		int order = (unsigned char)ascii_lower(text->at[i]) - (unsigned char)name[i];
+
+		if (order)
+			return order;
+	}
+	return name[text->len] ? -1 : 0;
 }
 
-static bool is_block(struct span name)
+static const struct name *find_name(struct span text, const struct name *names, size_t count)
 {
-	return is_one_of(name, "p div br li tr table ul ol dl dt dd hr h1 h2 h3 h4 h5 h6 "
-			       "blockquote pre center form fieldset legend address article aside "
-			       "section header footer main nav figure figcaption title body html "
-			       "head caption tbody thead tfoot option textarea");
+	return bsearch(&text, names, count, sizeof(*names), compare_name);
 }
 
-/* Cells and embedded things stand apart on the same line. */
-static bool is_apart(struct span name)
+static enum tag_kind tag_kind(struct span name)
 {
-	return is_one_of(name, "td th img input button select");
+	const struct name *found = find_name(name, tags, COUNT_OF(tags));
+
+	return found ? found->kind : TAG_INLINE;
 }
 
 static bool holds_address(struct span name)
 {
-	return is_one_of(name, "href src action background formaction data poster longdesc cite "
-			       "lowsrc dynsrc xlink:href usemap codebase classid srcset ping");
+	return find_name(name, address_attributes, COUNT_OF(address_attributes));
 }
 
 /* The value's character references decoded into w->value. */
@@ -412,15 +468,17 @@ static void skip_raw(struct html_walk *w, struct span name)
 
 static void take_tag(struct html_walk *w, bool end)
 {
+	enum tag_kind kind;
 	struct span name;
 
 	w->rest = span_from(w->rest, end ? 2 : 1);
 	name = span_first(w->rest, word_end(w->rest, "/>"));
 	w->rest = span_from(w->rest, name.len);
-	w->line = w->line || is_block(name);
-	w->blank = w->blank || is_apart(name);
+	kind = tag_kind(name);
+	w->line = w->line || kind == TAG_BLOCK;
+	w->blank = w->blank || kind == TAG_APART;
 	take_attributes(w, name);
-	if (!end && is_one_of(name, "script style xmp iframe noembed noframes template"))
+	if (!end && kind == TAG_RAW)
 		skip_raw(w, name);
 }
 

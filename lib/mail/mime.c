@@ -30,13 +30,14 @@
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
 #include "lib/mail/html.h"
+#include "lib/mail/mime_name.h"
 #include "lib/mail/mime_sealed.h"
+#include "lib/mail/url_set.h"
 
 enum {
 	BOUNDARY_MAX = 1000, /* RFC 2046 allows 70 */
 	LINE_MAX = 2048,     /* a boundary line with its blanks */
 	NAME_BYTES_MAX = 1024,
-	EXTENSION_MAX = 64,
 	TYPE_MAX = 255,
 	STAGE = 16 * 1024 /* bytes decoded at a time */
 };
@@ -99,10 +100,7 @@ struct mime {
 
 	struct mime_attachment *attachments; /* owned */
 	size_t attachment_room;
-	struct url *urls; /* owned, limits.urls of them, from the first on */
-	struct span *domains;
-	uint16_t *url_table, *domain_table; /* index + 1 by hash; 0: free */
-	size_t table_size;
+	struct url_set urls;
 	struct buffer body;
 	size_t text_left; /* of text_bytes */
 	struct mime_result result;
@@ -115,9 +113,10 @@ struct mime *mime_new(
 
 	m->charsets = charsets;
 	m->limits = *limits;
-	ENSURE(limits->urls < UINT16_MAX && limits->name_bytes <= NAME_BYTES_MAX);
+	ENSURE(limits->name_bytes <= NAME_BYTES_MAX);
 	m->wanted = wanted;
 	m->arena = arena_new(2048);
+	url_set_init(&m->urls, m->arena, limits->urls);
 	m->in_header = true;
 	m->header = BUFFER_INIT(limits->header_bytes);
 	m->leaf.raw = BUFFER_INIT(limits->part_bytes);
@@ -134,16 +133,13 @@ void mime_free(struct mime **mime)
 
 	if (!m)
 		return;
+	url_set_free(&m->urls);
 	arena_free(&m->arena);
 	buffer_free(&m->header);
 	buffer_free(&m->leaf.raw);
 	buffer_free(&m->body);
 	free(m->levels);
 	free(m->attachments);
-	free(m->urls);
-	free(m->domains);
-	free(m->url_table);
-	free(m->domain_table);
 	free(m);
 	*mime = NULL;
 }
@@ -182,73 +178,14 @@ const char *mime_flaw_name(enum mime_flaw what)
 
 /* --- addresses --- */
 
-/* The slot of a span in an open-addressed table of indexes, or the free one where it belongs. The
- * key is fixed: with at most limits.urls entries a sender that finds collisions gains little. */
-static uint16_t *slot(const struct mime *m, uint16_t *slots, struct span key,
-	struct span (*at)(const struct mime *, size_t))
-{
-	static const uint8_t fixed[16];
-	size_t i = span_hash(key, fixed) & (m->table_size - 1);
-
-	while (slots[i] && !span_equal(at(m, slots[i] - 1U), key))
-		i = (i + 1) & (m->table_size - 1);
-	return &slots[i];
-}
-
-static struct span url_at(const struct mime *m, size_t i)
-{
-	return m->urls[i].text;
-}
-
-static struct span domain_at(const struct mime *m, size_t i)
-{
-	return m->domains[i];
-}
-
-static void make_tables(struct mime *m)
-{
-	size_t size = 16;
-
-	while (size < 2 * m->limits.urls)
-		size *= 2;
-	m->table_size = size;
-	m->urls = memory_new((m->limits.urls + 1) * sizeof(*m->urls));
-	m->domains = memory_new((m->limits.urls + 1) * sizeof(*m->domains));
-	m->url_table = memory_zeroed(size * sizeof(*m->url_table));
-	m->domain_table = memory_zeroed(size * sizeof(*m->domain_table));
-}
-
-static void keep_url(struct mime *m, const struct url *url)
-{
-	uint16_t *where = slot(m, m->url_table, url->text, url_at);
-	struct url *kept = &m->urls[m->result.url_count];
-
-	if (*where)
-		return;
-	if (m->result.url_count == m->limits.urls) {
-		flaw(m, MIME_TOO_MANY_URLS);
-		return;
-	}
-	kept->text = arena_span(m->arena, url->text);
-	kept->host = arena_span(m->arena, url->host);
-	*where = (uint16_t)++m->result.url_count;
-	where = slot(m, m->domain_table, kept->host, domain_at);
-	if (*where)
-		return;
-	m->domains[m->result.domain_count] = kept->host;
-	*where = (uint16_t)++m->result.domain_count;
-}
-
 static void found_url(void *context, struct span address)
 {
 	struct mime *m = context;
 	struct arena *scratch = arena_new(1024);
 	struct url url;
 
-	if (!m->urls)
-		make_tables(m);
-	if (url_read(address, scratch, &url))
-		keep_url(m, &url);
+	if (url_read(address, scratch, &url) && !url_set_add(&m->urls, &url))
+		flaw(m, MIME_TOO_MANY_URLS);
 	arena_free(&scratch);
 }
 
@@ -289,6 +226,8 @@ static void add_html(struct mime *m, struct span html)
 		.text = &text, .link = m->wanted & MIME_URLS ? found_url : NULL, .context = m};
 
 	html_read(&reader, html);
+	if (reader.cut)
+		flaw(m, MIME_TEXT_CUT);
 	add_plain(m, &text);
 	buffer_free(&text);
 }
@@ -468,83 +407,10 @@ static struct span part_type(struct mime *m, const struct part_header *h)
 
 /* --- attachments --- */
 
-/* What Windows makes of a name: no folders, no dots or blanks at the end. */
-static struct span file_name(struct span text)
-{
-	for (size_t i = text.len; i > 0; i--) {
-		if (text.at[i - 1] == '/' || text.at[i - 1] == '\\') {
-			if (i == text.len) /* "a.exe/" */
-				text.len = i - 1;
-			else
-				return file_name(span_from(text, i));
-		}
-	}
-	while (text.len && (text.at[text.len - 1] == '.' || text.at[text.len - 1] == ' '))
-		text.len--;
-	return text;
-}
-
-static struct span extension_of(struct span name, struct arena *arena)
-{
-	size_t dot = name.len;
-	char *copy;
-
-	while (dot && name.at[dot - 1] != '.')
-		dot--;
-	if (dot == 0)
-		return SPAN("");
-	name = utf8_first(span_trim(span_from(name, dot)), EXTENSION_MAX);
-	copy = arena_string(arena, name);
-	for (size_t i = 0; i < name.len; i++)
-		copy[i] = ascii_lower(copy[i]);
-	return span_make(copy, name.len);
-}
-
-/* Adds a name that the attachment does not have yet. */
-static void add_name(struct mime *m, struct mime_attachment *a, struct span value)
-{
-	struct arena *scratch;
-	struct span text, kept;
-
-	if (value.len == 0)
-		return;
-	if (a->name_count == MIME_NAMES_MAX) {
-		flaw(m, MIME_AMBIGUOUS);
-		return;
-	}
-	scratch = arena_new(1024);
-	text = file_name(text_harmless(value, scratch));
-	kept = utf8_first(text, m->limits.name_bytes);
-	for (size_t i = 0; i < a->name_count; i++)
-		if (span_equal(a->names[i].text, kept))
-			kept.len = 0;
-	if (kept.len) {
-		if (a->name_count)
-			flaw(m, MIME_AMBIGUOUS);
-		a->names[a->name_count++] = (struct mime_name){.text = arena_span(m->arena, kept),
-			.extension = extension_of(text, m->arena)};
-	}
-	arena_free(&scratch);
-}
-
-/* All that a field calls the part, the preferred form first. What a reader in C would see of a name
- * with a NUL is another one. */
 static void add_names(struct mime *m, struct mime_attachment *a, const struct mime_field *field)
 {
-	static const char *const keys[] = {"filename", "name"};
-
-	for (int form = MIME_EXTENDED; form <= MIME_OTHER_READING; form++) {
-		for (size_t i = 0; i < field->count; i++) {
-			const struct mime_parameter *p = &field->parameters[i];
-
-			if ((int)p->form != form ||
-				(!span_equal(p->name, span_text(keys[0])) &&
-					!span_equal(p->name, span_text(keys[1]))))
-				continue;
-			add_name(m, a, p->value);
-			add_name(m, a, span_first(p->value, span_find_char(p->value, '\0')));
-		}
-	}
+	if (!mime_name_add(a, field, m->limits.name_bytes, m->arena))
+		flaw(m, MIME_AMBIGUOUS);
 }
 
 static bool type_is(struct span type, const char *whole)
@@ -713,13 +579,13 @@ static void begin_part(struct mime *m)
 	arena_free(&arena);
 }
 
-/* Takes a piece of a header line: kept if it is a Content- field's. */
+/* Takes a piece of a header line: kept if it is a Content- field's, as far as there is room. */
 static void header_bytes(struct mime *m, struct span bytes)
 {
-	if (m->keep && !buffer_add(&m->header, bytes)) {
+	struct span fits = span_first(bytes, m->header.max - m->header.len);
+
+	if (m->keep && (!buffer_add(&m->header, fits) || fits.len < bytes.len))
 		flaw(m, MIME_HEADER_CUT);
-		m->keep = false;
-	}
 }
 
 /* --- boundaries --- */
@@ -992,18 +858,17 @@ void mime_end(struct mime *m)
 const struct mime_result *mime_result(struct mime *m)
 {
 	m->result.attachments = m->attachments;
-	m->result.urls = m->urls;
-	m->result.domains = m->domains;
+	m->result.urls = m->urls.urls;
+	m->result.url_count = m->urls.url_count;
+	m->result.domains = m->urls.domains;
+	m->result.domain_count = m->urls.domain_count;
 	m->result.body = buffer_span(&m->body);
 	return &m->result;
 }
 
 size_t mime_memory(const struct mime *m)
 {
-	size_t url = sizeof(*m->urls) + sizeof(*m->domains);
-
 	return sizeof(*m) + arena_size(m->arena) + m->header.capacity + m->leaf.raw.capacity +
 	       m->body.capacity + (m->limits.depth + 1) * sizeof(*m->levels) +
-	       m->attachment_room * sizeof(*m->attachments) +
-	       (m->urls ? (m->limits.urls + 1) * url + 4 * m->table_size : 0);
+	       m->attachment_room * sizeof(*m->attachments) + url_set_memory(&m->urls);
 }

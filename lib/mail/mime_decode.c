@@ -171,15 +171,25 @@ static void count_base64(struct mime_decoder *d, struct span input)
 	}
 }
 
-enum quoted_state { QUOTED_TEXT, QUOTED_EQUALS, QUOTED_DIGIT, QUOTED_BLANK, QUOTED_CR };
-
-static int hex_digit(char c)
+unsigned hex_digit(char c)
 {
 	if (ascii_is_digit(c))
-		return c - '0';
+		return (unsigned)(c - '0');
 	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
 }
+
+bool hex_byte(char high, char low, char *out)
+{
+	unsigned value = hex_digit(high) << 4 | hex_digit(low);
+
+	if (hex_digit(high) > 15 || hex_digit(low) > 15)
+		return false;
+	*out = (char)value;
+	return true;
+}
+
+enum quoted_state { QUOTED_TEXT, QUOTED_EQUALS, QUOTED_DIGIT, QUOTED_BLANK, QUOTED_CR };
 
 /* One byte behind an '='; writes at most three. What is no encoding stands for itself; blanks
  * between '=' and the line's end were added in transport (RFC 2045 6.7 (3)). */
@@ -189,15 +199,14 @@ static size_t quoted_byte(struct mime_decoder *d, char c, char *out)
 
 	switch ((enum quoted_state)d->state) {
 	case QUOTED_EQUALS:
-		if (hex_digit(c) >= 0) {
+		if (hex_digit(c) < 16) {
 			d->held = c;
 			d->state = QUOTED_DIGIT;
 			return 0;
 		}
 		break;
 	case QUOTED_DIGIT:
-		if (hex_digit(c) >= 0) {
-			out[0] = (char)(hex_digit(d->held) << 4 | hex_digit(c));
+		if (hex_byte(d->held, c, out)) {
 			d->state = QUOTED_TEXT;
 			return 1;
 		}
@@ -600,12 +609,6 @@ static size_t table_index(struct span name)
 static bool is_utf8_name(struct span name)
 {
 	return is_one_of(name, "utf-8 utf8 unicode-1-1-utf-8 cp65001 x-utf-8");
-}
-
-bool charset_known(struct span name)
-{
-	return is_utf8_name(name) || is_one_of(name, "us-ascii ascii ansi_x3.4-1968") ||
-	       table_index(name) < COUNT_OF(table);
 }
 
 /* Some charsets hold a character back, to see whether one that combines with it follows. */

@@ -53,8 +53,11 @@ void charsets_free(struct charsets **charsets);
 bool charset_decode(
 	const struct charsets *charsets, struct span name, struct span bytes, struct buffer *out);
 
-/* Whether the name is in the table (or is UTF-8 or ASCII). */
-bool charset_known(struct span name) MUST_CHECK;
+/* Two hexadecimal digits as a byte; false: they are none. */
+bool hex_byte(char high, char low, char *out);
+
+/* The value of a hexadecimal digit; 16 and more: it is none. */
+unsigned hex_digit(char c);
 
 /* Adds a code point as UTF-8; what is none (surrogates, above 10FFFF) as U+FFFD. */
 bool utf8_put(struct buffer *out, uint32_t point);

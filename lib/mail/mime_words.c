@@ -116,23 +116,13 @@ static bool word_at(struct span s, struct word *out, bool *ends)
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent or Q: `mark` and two digits are a byte; what is not stands for itself. false: full. */
 static bool add_escaped(struct buffer *out, struct span s, char mark, bool underscore)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.at[i];
 
-		if (c == mark && i + 2 < s.len && hex_digit(s.at[i + 1]) >= 0 &&
-			hex_digit(s.at[i + 2]) >= 0) {
-			c = (char)(hex_digit(s.at[i + 1]) << 4 | hex_digit(s.at[i + 2]));
+		if (c == mark && i + 2 < s.len && hex_byte(s.at[i + 1], s.at[i + 2], &c)) {
 			i += 2;
 		} else if (c == '_' && underscore) {
 			c = ' ';

@@ -19,14 +19,6 @@
 
 enum { LABEL_MAX = 63, POINTS_MAX = 256 };
 
-static int hex_digit(char c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* --- hosts --- */
 
 static uint32_t lower_point(uint32_t p)
@@ -154,13 +146,11 @@ static struct span percent_decoded(struct span s, char *out, size_t room)
 	size_t len = 0;
 
 	for (size_t i = 0; i < s.len && len < room; i++) {
-		if (s.at[i] == '%' && i + 2 < s.len && hex_digit(s.at[i + 1]) >= 0 &&
-			hex_digit(s.at[i + 2]) >= 0) {
-			out[len++] = (char)(hex_digit(s.at[i + 1]) << 4 | hex_digit(s.at[i + 2]));
+		char c = s.at[i];
+
+		if (c == '%' && i + 2 < s.len && hex_byte(s.at[i + 1], s.at[i + 2], &c))
 			i += 2;
-		} else {
-			out[len++] = s.at[i];
-		}
+		out[len++] = c;
 	}
 	return span_make(out, len);
 }
@@ -207,11 +197,11 @@ static bool read_number(struct span s, uint64_t *out)
 		return false;
 	}
 	for (size_t i = 0; i < s.len; i++) {
-		int digit = hex_digit(s.at[i]);
+		unsigned digit = hex_digit(s.at[i]);
 
-		if (digit < 0 || (uint32_t)digit >= base || *out > UINT32_MAX)
+		if (digit >= base || *out > UINT32_MAX)
 			return false;
-		*out = *out * base + (uint32_t)digit;
+		*out = *out * base + digit;
 	}
 	return *out <= UINT32_MAX;
 }

@@ -1,14 +1,16 @@
 /*
- * bundle: postern.conf and the files that it names, as bytes. The reader itself says which files
- * those are, so there is no second notion of it here. It holds private keys, and so is wiped when
- * it goes.
+ * bundle: postern.conf and the files that it names, the rule files and what those name, as bytes.
+ * The readers themselves say which files those are, so there is no second notion of it here. It
+ * holds private keys, and so is wiped when it goes.
  *
  * As bytes: a magic, then for each entry four lengths (64 bits, big-endian) and the name, the
- * reason why it could not be read, the folder (of the first entry only) and the content. The first
- * entry is postern.conf.
+ * reason why it could not be read, the folder (of the first entry) or the role (of the others), and
+ * the content. The first entry is postern.conf.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +18,18 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
+#include "policy/read.h"
 #include "proxy/config/read.h"
 
-#define MAGIC SPAN("postern bundle 1\n")
+#define MAGIC SPAN("postern bundle 2\n")
 
 enum {
 	FILE_MAX = 16 * 1024 * 1024,
+	ALL_FILES_MAX = 40 * 1024 * 1024, /* the contents together */
+	INCLUDES_MAX = 10,                /* files that name files, as rules_read follows them */
 	FILES_MAX = 4096,
 	NAME_MAX_BYTES = 4096,
-	PARTS = 4, /* name, problem, folder, content */
+	PARTS = 4, /* name, problem, folder or role, content */
 	LENGTHS = PARTS * 8
 };
 
@@ -33,7 +38,12 @@ struct bundle {
 	const char *folder;
 	struct bundle_file *files; /* the first is postern.conf */
 	size_t count;
+	size_t size_bytes; /* of the contents */
 };
+
+/* Third part of an entry that is not the first. */
+static const char *const roles[] = {
+	[BUNDLE_CONFIG] = "", [BUNDLE_RULES] = "rules", [BUNDLE_TEXT] = "text"};
 
 static void wipe_files(void *context)
 {
@@ -65,8 +75,8 @@ void bundle_free(struct bundle **bundle)
 	arena_free(&arena);
 }
 
-static void add_file(
-	struct bundle *bundle, const char *name, const char *problem, struct span content)
+static void add_file(struct bundle *bundle, enum bundle_role role, const char *name,
+	const char *problem, struct span content)
 {
 	struct bundle_file *file =
 		reader_append(bundle->arena, &bundle->files, &bundle->count, sizeof(*file));
@@ -74,6 +84,8 @@ static void add_file(
 	file->name = arena_string(bundle->arena, span_text(name));
 	file->problem = problem ? arena_string(bundle->arena, span_text(problem)) : NULL;
 	file->content = arena_span(bundle->arena, content);
+	file->role = role;
+	bundle->size_bytes += content.len;
 }
 
 struct bundle *bundle_of_text(const char *config_path, struct span text)
@@ -90,13 +102,13 @@ struct bundle *bundle_of_text(const char *config_path, struct span text)
 	} else {
 		bundle = bundle_new(config_path[0] == '/' ? "/" : "");
 	}
-	add_file(bundle, config_path, NULL, text);
+	add_file(bundle, BUNDLE_CONFIG, config_path, NULL, text);
 	return bundle;
 }
 
 void bundle_add(struct bundle *bundle, const char *name, struct span content)
 {
-	add_file(bundle, name, NULL, content);
+	add_file(bundle, BUNDLE_CONFIG, name, NULL, content);
 }
 
 /* --- from the disk --- */
@@ -160,25 +172,137 @@ static char *folder_of(const char *path)
 	return folder ? folder : memory_string("");
 }
 
-static void load_named(struct bundle *bundle, const char *name)
+static const char *path_of(const struct bundle *bundle, const char *name)
+{
+	if (name[0] == '/' || !bundle->folder[0])
+		return name;
+	return arena_print(bundle->arena, "%s/%s", bundle->folder, name);
+}
+
+static void load_named(struct bundle *bundle, enum bundle_role role, const char *name)
 {
 	struct buffer content = BUFFER_INIT(FILE_MAX);
+	const char *path, *problem;
 	struct err why;
-	char *path;
+	bool ok;
 
-	if (bundle_find(bundle, name) || bundle->count >= FILES_MAX)
+	if (bundle_find(bundle, name) || bundle->count >= FILES_MAX ||
+		strlen(name) > NAME_MAX_BYTES)
 		return;
-	path = arena_print(bundle->arena, "%s%s%s", name[0] == '/' ? "" : bundle->folder,
-		name[0] == '/' ? "" : "/", name);
-	if (read_file(path, &content, &why)) {
-		add_file(bundle, name, NULL, buffer_span(&content));
+	path = path_of(bundle, name);
+	ok = read_file(path, &content, &why);
+	if (ok && bundle->size_bytes + content.len > ALL_FILES_MAX)
+		ok = err_set(&why, "with it all files are larger than %d MB together",
+			ALL_FILES_MAX / 1024 / 1024);
+	if (ok) {
+		add_file(bundle, role, name, NULL, buffer_span(&content));
 	} else {
-		const char *problem = arena_print(bundle->arena, "%s: %s", path, why.text);
-
-		add_file(bundle, name, problem, SPAN(""));
+		problem = role == BUNDLE_CONFIG
+				  ? arena_print(bundle->arena, "%s: %s", path, why.text)
+				  : why.text;
+		add_file(bundle, role, name, problem, SPAN(""));
 	}
 	buffer_wipe(&content);
 }
+
+/* --- rule files --- */
+
+/* Files that a rule file names, and what those name in turn. */
+struct naming {
+	struct bundle *bundle;
+	const char *path; /* of the file that names */
+	unsigned depth;   /* of includes */
+};
+
+static void load_rule_file(
+	struct bundle *bundle, enum bundle_role role, const char *path, unsigned depth);
+
+static void on_named(void *context, const char *name, bool rules)
+{
+	struct naming *naming = context;
+	const char *path = rules_join(naming->bundle->arena, naming->path, name);
+
+	if (rules && naming->depth < INCLUDES_MAX)
+		load_rule_file(naming->bundle, BUNDLE_TEXT, path, naming->depth + 1);
+	else if (!rules)
+		load_named(naming->bundle, BUNDLE_TEXT, path);
+}
+
+static void load_rule_file(
+	struct bundle *bundle, enum bundle_role role, const char *path, unsigned depth)
+{
+	struct naming naming = {bundle, path, depth};
+	const struct bundle_file *file;
+
+	if (bundle_find(bundle, path))
+		return;
+	load_named(bundle, role, path);
+	file = bundle_find(bundle, path);
+	if (file && !file->problem)
+		rules_files(file->content, on_named, &naming);
+}
+
+/* A path that begins with our own folder, whose name may hold what glob takes for a pattern. */
+static const char *glob_pattern(const struct bundle *bundle, const char *rules)
+{
+	size_t len = strlen(bundle->folder);
+	char *out, *end;
+
+	if (strncmp(rules, bundle->folder, len) != 0)
+		return rules;
+	out = end = arena_alloc(bundle->arena, 2 * len + strlen(rules + len) + 1);
+	for (size_t i = 0; i < len; i++) {
+		if (strchr("*?[\\", rules[i]))
+			*end++ = '\\';
+		*end++ = rules[i];
+	}
+	strcpy(end, rules + len);
+	return out;
+}
+
+/* Why a pattern's folder can't be looked into; NULL: it can, or is not there. */
+static const char *folder_problem(const struct bundle *bundle, const char *pattern)
+{
+	char *folder = arena_string(bundle->arena, span_text(pattern)),
+	     *slash = strrchr(folder, '/');
+	DIR *dir;
+
+	if (slash)
+		*slash = '\0';
+	dir = opendir(slash && slash > folder ? folder : "/");
+	if (dir)
+		closedir(dir);
+	return dir || errno == ENOENT || errno == ENOTDIR ? NULL : strerror(errno);
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void load_rules(struct bundle *bundle, const char *rules)
+{
+	const char *problem = NULL;
+	glob_t found;
+
+	switch (glob(glob_pattern(bundle, rules), GLOB_NOSORT, NULL, &found)) {
+	case 0:
+		qsort(found.gl_pathv, found.gl_pathc, sizeof(found.gl_pathv[0]), by_bytes);
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			load_rule_file(bundle, BUNDLE_RULES, found.gl_pathv[i], 0);
+		globfree(&found);
+		return;
+	case GLOB_NOMATCH:
+		problem = folder_problem(bundle, rules);
+		break;
+	default:
+		problem = "the file names can't be read";
+	}
+	if (problem)
+		add_file(bundle, BUNDLE_RULES, rules, problem, SPAN(""));
+}
+
+/* --- all of it --- */
 
 bool bundle_load(struct bundle **out, const char *config_path, struct err *err)
 {
@@ -196,15 +320,55 @@ bool bundle_load(struct bundle **out, const char *config_path, struct err *err)
 	folder = folder_of(config_path);
 	bundle = bundle_new(folder);
 	free(folder);
-	add_file(bundle, config_path, NULL, buffer_span(&content));
+	add_file(bundle, BUNDLE_CONFIG, config_path, NULL, buffer_span(&content));
 	buffer_free(&content);
 	result = config_read(bundle, &report, &names);
 	for (size_t i = 0; i < names.count; i++)
-		load_named(bundle, names.items[i]);
+		load_named(bundle, BUNDLE_CONFIG, names.items[i]);
+	load_rules(bundle, result.config->rules);
 	config_free(&result.config);
 	buffer_free(&report);
 	*out = bundle;
 	return true;
+}
+
+struct bundle *bundle_of_rules(const char *const *paths, size_t n_paths)
+{
+	struct bundle *bundle = bundle_new("");
+
+	add_file(bundle, BUNDLE_CONFIG, "(none)", NULL, SPAN(""));
+	for (size_t i = 0; i < n_paths; i++)
+		load_rule_file(bundle, BUNDLE_RULES, paths[i], 0);
+	return bundle;
+}
+
+const char *const *bundle_rules(const struct bundle *bundle, struct arena *arena, size_t *n)
+{
+	const char **paths = arena_alloc(arena, bundle->count * sizeof(*paths));
+
+	*n = 0;
+	for (size_t i = 1; i < bundle->count; i++)
+		if (bundle->files[i].role == BUNDLE_RULES)
+			paths[(*n)++] = bundle->files[i].name;
+	return paths;
+}
+
+static bool read_from_bundle(
+	void *context, const char *path, struct span *content, const char **problem)
+{
+	const struct bundle_file *file = bundle_find(context, path);
+
+	if (!file || file->problem) {
+		*problem = file ? file->problem : "it is one file too many, or its name too long";
+		return false;
+	}
+	*content = file->content;
+	return true;
+}
+
+void bundle_rule_source(const struct bundle *bundle, struct rule_source *out)
+{
+	*out = (struct rule_source){read_from_bundle, (void *)bundle};
 }
 
 /* --- as bytes --- */
@@ -224,10 +388,10 @@ static uint64_t get_length(const char *at)
 	return length;
 }
 
-static bool write_file(const struct bundle_file *file, const char *folder, struct buffer *out)
+static bool write_file(const struct bundle_file *file, const char *third, struct buffer *out)
 {
 	struct span parts[PARTS] = {
-		span_text(file->name), span_text(file->problem), span_text(folder), file->content};
+		span_text(file->name), span_text(file->problem), span_text(third), file->content};
 	char *lengths = buffer_reserve(out, LENGTHS);
 
 	if (!lengths)
@@ -246,7 +410,8 @@ bool bundle_write(const struct bundle *bundle, struct buffer *out)
 	if (!buffer_add(out, MAGIC))
 		return false;
 	for (size_t i = 0; i < bundle->count; i++)
-		if (!write_file(&bundle->files[i], i == 0 ? bundle->folder : "", out))
+		if (!write_file(&bundle->files[i],
+			    i == 0 ? bundle->folder : roles[bundle->files[i].role], out))
 			return false;
 	return true;
 }
@@ -275,6 +440,14 @@ static bool take_parts(struct span *rest, struct span parts[PARTS])
 	return parts[0].len > 0;
 }
 
+static enum bundle_role role_named(struct span word)
+{
+	for (size_t i = 0; i < COUNT_OF(roles); i++)
+		if (span_equal(word, span_text(roles[i])))
+			return (enum bundle_role)i;
+	return BUNDLE_CONFIG;
+}
+
 bool bundle_read(struct bundle **out, struct span bytes, struct err *err)
 {
 	struct span rest = span_from(bytes, MAGIC.len), parts[PARTS];
@@ -290,12 +463,14 @@ bool bundle_read(struct bundle **out, struct span bytes, struct err *err)
 			bundle_free(&bundle);
 			return err_set(err, "the configuration bundle is damaged");
 		}
-		if (bundle->count == 0)
-			bundle->folder = arena_string(bundle->arena, parts[2]);
 		file = reader_append(bundle->arena, &bundle->files, &bundle->count, sizeof(*file));
 		file->name = arena_string(bundle->arena, parts[0]);
 		file->problem = parts[1].len ? arena_string(bundle->arena, parts[1]) : NULL;
 		file->content = arena_span(bundle->arena, parts[3]);
+		if (bundle->count == 1)
+			bundle->folder = arena_string(bundle->arena, parts[2]);
+		else
+			file->role = role_named(parts[2]);
 	}
 	if (bundle->count == 0) {
 		bundle_free(&bundle);

@@ -177,10 +177,22 @@ struct config {
 
 struct bundle;
 
-/* Reads postern.conf and each file that it names (certificates and keys) from the disk, at most 16
- * MB each. Of a named file that can't be read the reason is kept, and config_parse tells it where
- * the name stands. false: postern.conf itself can't be read. */
+/* Reads postern.conf, each file that it names (certificates and keys), the rule files that `rules`
+ * matches, and what those name, from the disk: at most 16 MB each, 40 MB together. Of a named file
+ * that can't be read the reason is kept, and config_parse or rules_read tells it where the name
+ * stands. false: postern.conf itself can't be read. */
 bool bundle_load(struct bundle **out, const char *config_path, struct err *err) MUST_CHECK;
+
+/* Rule files alone, and what they name: there is no postern.conf. */
+struct bundle *bundle_of_rules(const char *const *paths, size_t n_paths);
+
+/* The paths of the rule files that `rules` matches, in the order in which they are read: names in
+ * byte order. In the arena. */
+const char *const *bundle_rules(const struct bundle *bundle, struct arena *arena, size_t *n);
+
+/* Where rules_read finds them and what they name. Borrows the bundle. */
+struct rule_source;
+void bundle_rule_source(const struct bundle *bundle, struct rule_source *out);
 
 /* One file from memory under a path (tests, fuzzing). */
 struct bundle *bundle_of_text(const char *config_path, struct span text);

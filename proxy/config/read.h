@@ -119,10 +119,17 @@ void config_check(struct reader *r);
 
 /* --- the bundle's inside (bundle.c) --- */
 
+enum bundle_role {
+	BUNDLE_CONFIG, /* postern.conf, and what it names: certificates and keys */
+	BUNDLE_RULES,  /* a rule file that `rules` names */
+	BUNDLE_TEXT    /* what rule files name: further rule files and lists */
+};
+
 struct bundle_file {
 	const char *name;
 	const char *problem; /* why it could not be read; NULL: it was */
 	struct span content;
+	enum bundle_role role;
 };
 
 const struct bundle_file *bundle_find(const struct bundle *bundle, const char *name);

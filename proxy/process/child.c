@@ -11,6 +11,7 @@
 #include "lib/net/ipc.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/protocol.h"
+#include "proxy/process/ruleset.h"
 #include "proxy/session/worker.h"
 
 enum {
@@ -30,6 +31,7 @@ struct child {
 	struct ipc *supervisor;              /* owned; NULL: it is gone */
 	struct ipc *keeper;                  /* owned; NULL: not linked */
 	struct config *config;               /* owned */
+	struct ruleset rules;                /* owned */
 	struct shared *shared;               /* owned */
 	struct worker *worker;               /* owned */
 	int log_fd, spool_fd, quarantine_fd; /* owned */
@@ -122,16 +124,20 @@ static void on_supervisor_end(void *context)
 static bool read_config(struct child *child, struct span bytes, struct err *err)
 {
 	struct buffer report = BUFFER_INIT(64 * 1024);
+	struct ruleset_told told = {.report = &report};
 	struct bundle *bundle;
+	bool ok;
 
 	if (!bundle_read(&bundle, bytes, err))
 		return false;
 	child->config = config_parse(bundle, &report, NULL, NULL);
+	ok = child->config &&
+	     ruleset_read(&child->rules, bundle, child->config, RULESET_READ, &told);
 	bundle_free(&bundle);
-	if (!child->config)
+	if (!ok)
 		err_set(err, "the configuration can't be read here: %s", buffer_string(&report));
 	buffer_free(&report);
-	return child->config != NULL;
+	return ok;
 }
 
 static bool open_worker(struct child *child, const struct start_frame *start, struct err *err)
@@ -143,6 +149,8 @@ static bool open_worker(struct child *child, const struct start_frame *start, st
 		.row = start->row,
 		.spool_dir = child->spool_fd,
 		.quarantine_dir = child->quarantine_fd,
+		.policy = child->rules.policy,
+		.filters = child->rules.filters,
 		.ticket_keys = child->ticket_keys,
 		.on_drained = on_drained,
 		.context = child};
@@ -292,6 +300,7 @@ static void close_all(struct child *child)
 	timer_clear(&child->loop.timers, &child->orphaned);
 	uv_close((uv_handle_t *)&child->term, NULL);
 	loop_close(&child->loop);
+	ruleset_free(&child->rules);
 	config_free(&child->config);
 	shared_unmap(&child->shared);
 	log_close(&child->log);

@@ -181,6 +181,7 @@ struct generation *generation_start(
 	g->number = number;
 	g->loaded = *loaded;
 	*loaded = (struct loaded){0};
+	loaded_drop_rules(&g->loaded);
 	g->loaded_wall_ms = clock_wall_ms(&setup->loop->clock);
 	g->count = g->loaded.config->workers;
 	g->slots = memory_zeroed(g->count * sizeof(*g->slots));

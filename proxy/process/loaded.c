@@ -1,5 +1,7 @@
 #include "proxy/process/loaded.h"
 
+#include <string.h>
+
 #include "lib/base/fail.h"
 #include "lib/net/tls.h"
 
@@ -33,7 +35,7 @@ static bool certificates_fit(struct loaded *loaded, const char *path)
 	return loaded->n_mistakes == before;
 }
 
-bool loaded_read(struct loaded *loaded, const char *path)
+bool loaded_read_config(struct loaded *loaded, const char *path)
 {
 	struct err err = {{0}};
 
@@ -58,8 +60,49 @@ bool loaded_read(struct loaded *loaded, const char *path)
 	return false;
 }
 
+/* `rules` names files that are not there. Without any, everything is accepted. */
+static void warn_of_no_rules(struct loaded *loaded)
+{
+	const struct config *config = loaded->config;
+	struct arena *arena = arena_new(512);
+	const char *fallback = arena_print(arena, "%s/rules.d/*.rules", config->folder);
+	size_t n;
+
+	bundle_rules(loaded->bundle, arena, &n);
+	if (n == 0 && strcmp(config->rules, fallback) != 0) {
+		loaded->n_warnings++;
+		if (!buffer_print(&loaded->report,
+			    "%s: warning: no file matches `rules \"%s\"`: there are no rules\n",
+			    config->file, config->rules))
+			loaded->report.max = loaded->report.len;
+	}
+	arena_free(&arena);
+}
+
+bool loaded_read(struct loaded *loaded, const char *path)
+{
+	struct ruleset_told told = {.report = &loaded->report};
+	bool ok;
+
+	if (!loaded_read_config(loaded, path))
+		return false;
+	warn_of_no_rules(loaded);
+	ok = ruleset_read(&loaded->rules, loaded->bundle, loaded->config, RULESET_JUDGE, &told);
+	loaded->n_mistakes += told.n_mistakes;
+	loaded->n_warnings += told.n_warnings;
+	if (!ok)
+		config_free(&loaded->config);
+	return ok;
+}
+
+void loaded_drop_rules(struct loaded *loaded)
+{
+	ruleset_free(&loaded->rules);
+}
+
 void loaded_free(struct loaded *loaded)
 {
+	ruleset_free(&loaded->rules);
 	if (loaded->config)
 		config_free(&loaded->config);
 	if (loaded->bundle)

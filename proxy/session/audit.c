@@ -201,7 +201,8 @@ static void write_judgement(struct record *r, const struct transaction *t)
 	static const char *const results[] = {"spf", "dkim", "dmarc", "arc"};
 	const struct cohort *c = t->cohorts;
 	const struct evaluation *e = c ? c->evaluation : t->evaluation;
-	const struct rule *rule = c ? c->outcome.rule : t->refused_by;
+	/* Without a verdict the rules had no say: a fault of the message, a client that left. */
+	const struct rule *rule = c && c->verdict ? c->outcome.rule : t->refused_by;
 	int64_t low, high;
 
 	for (size_t i = 0; i < COUNT_OF(results); i++)

@@ -28,8 +28,11 @@ static struct reply judge(struct session *s, const struct address *to)
 {
 	const struct config *config = s->worker->config;
 	struct transaction *t = s->transaction;
+	unsigned most = config->limits.recipients;
 
-	if (t->envelope.n_recipients >= config->limits.recipients || t->n_refused >= REFUSALS_KEPT)
+	if (t->prdr && most > PRDR_RECIPIENTS_MAX)
+		most = PRDR_RECIPIENTS_MAX;
+	if (t->envelope.n_recipients >= most || t->n_refused >= REFUSALS_KEPT)
 		return REPLY(452, "4.5.3",
 			"Too many recipients, send the others in another transaction");
 	if (address_local_routes(to))

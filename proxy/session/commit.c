@@ -58,15 +58,22 @@ static const struct cohort *spokesman(const struct transaction *t)
 	return best;
 }
 
-/* draft-hall-prdr 3: 353, a reply for each recipient in the order of RCPT, the message's own. */
+/* draft-hall-prdr 3: 353, a reply for each recipient in the order of RCPT, the message's own. Each
+ * is one line, so that all together are bounded (PRDR_RECIPIENTS_MAX). */
 static void tell_each(struct session *s)
 {
 	const struct reply begin = {.code = 353, .text = SPAN("Each recipient's answer follows")};
 
 	session_tell(s, &begin);
-	for (const struct attempt *a = s->transaction->attempts; a; a = a->next)
-		if (a->recipient)
-			session_tell(s, &a->cohort->reply);
+	for (const struct attempt *a = s->transaction->attempts; a; a = a->next) {
+		struct reply reply;
+
+		if (!a->recipient)
+			continue;
+		reply = a->cohort->reply;
+		reply.text = span_first(reply.text, span_find_char(reply.text, '\n'));
+		session_tell(s, &reply);
+	}
 }
 
 static enum step speak(struct session *s)
@@ -226,6 +233,8 @@ static enum step carry_on(struct session *s)
 		sternness = outcome_sternness(&c->outcome);
 		if (t->client_gone) /* nothing was said to it: nothing more is done for it */
 			settle(t, c, "abandoned", REPLY(451, "4.3.2", "You left"));
+		else if (s->worker->drain == WORKER_DRAIN_NOW) /* nothing new is begun */
+			settle(t, c, "defer", REPLY(451, "4.3.2", "Going down, try again"));
 		else if (sternness == STERN_ACCEPT)
 			return deliver(s, c);
 		else if (sternness == STERN_QUARANTINE)
@@ -254,7 +263,7 @@ enum step step_judge(struct session *s)
 
 	if (s->peer == PEER_GONE)
 		return STEP_CLOSED;
-	if (judge_message(t) == JUDGE_WAIT)
+	if (!t->delayed && judge_message(t) == JUDGE_WAIT)
 		return STEP_WAIT;
 	if (!t->delayed && longest_delay(t)) {
 		t->delayed = true;

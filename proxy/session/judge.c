@@ -187,13 +187,13 @@ static void on_changed(void *context)
 	session_run(context);
 }
 
-static void count_hits(struct bench *bench, const struct evaluation *e)
+static void count_hits(struct bench *b, const struct evaluation *e)
 {
 	const struct rule *rule;
 	size_t cursor = 0;
 
 	while (evaluation_next_hit(e, &cursor, &rule))
-		bench->hits[rule->index]++;
+		b->hits[rule->index]++;
 }
 
 static void note_refusal(struct judge *j, const struct evaluation *e,
@@ -214,7 +214,6 @@ static void note_refusal(struct judge *j, const struct evaluation *e,
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
 	buffer_free(&text);
-	count_hits(j->bench, e);
 }
 
 /* A look before there is a recipient: only `reject now` is spoken then. */
@@ -226,6 +225,7 @@ static enum judge_status look_for_now(struct judge *j, struct evaluation *e, enu
 	if (!outcome.certain || !outcome.final || !outcome.final->now)
 		return JUDGE_OPEN;
 	note_refusal(j, e, &subject, &outcome);
+	count_hits(j->bench, e);
 	return JUDGE_CERTAIN;
 }
 
@@ -326,6 +326,7 @@ void judge_forget_client(struct session *s)
 	judge_forget_helo(s);
 	pipeline_leave(s->judge->pipeline, STAGE_CONNECT);
 	s->judge->connected = false;
+	s->judge->view.talked = s->judge->view.greeted = false;
 }
 
 enum judge_status judge_helo(struct session *s)
@@ -334,6 +335,7 @@ enum judge_status judge_helo(struct session *s)
 
 	if (!j)
 		return JUDGE_OPEN;
+	j->view.greeted = true;
 	j->view.helo = s->client.helo;
 	j->view.esmtp = s->client.esmtp;
 	pipeline_enter(j->pipeline, STAGE_HELO, session_arena(s));

@@ -470,22 +470,32 @@ static bool has_talked(struct session *s)
 	return !s->stream.ssl && recv(s->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* A rule refuses the client, or what it said, before there is a transaction. */
+static enum step refuse(struct session *s, const struct rule *rule, const struct reply *reply)
+{
+	audit_refusal(s, rule, reply);
+	session_tell(s, reply);
+	return STEP_NEXT;
+}
+
+/* A rule refuses what the client said, before there is a transaction. */
 enum step session_refuse(struct session *s)
 {
 	const struct rule *rule;
 	struct reply reply = judge_refusal(s, &rule);
 
-	audit_refusal(s, rule, &reply);
-	session_tell(s, &reply);
-	return STEP_NEXT;
+	return refuse(s, rule, &reply);
 }
 
+/* Instead of a greeting there are 554 (RFC 5321 3.1) and 521 (RFC 7504), whatever the rule says. */
 static enum step turn_away(struct session *s)
 {
-	session_refuse(s);
+	const struct rule *rule;
+	struct reply reply = judge_refusal(s, &rule);
+
+	if (reply.code != 521)
+		reply.code = 554;
 	session_set_state(s, SESSION_FAREWELL);
-	return STEP_NEXT;
+	return refuse(s, rule, &reply);
 }
 
 static enum step step_delay(struct session *s)

@@ -35,6 +35,9 @@ struct attempt {
 /* Refused recipients of one transaction that are remembered; those beyond get 452. */
 enum { REFUSALS_KEPT = 1000 };
 
+/* With PRDR, whatever limits.recipients says: their replies are held in memory together. */
+enum { PRDR_RECIPIENTS_MAX = 1000 };
+
 /* Why a message whose bytes still come will be refused at its end. */
 enum message_fault {
 	FAULT_NONE,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
+#include "lib/net/dns.h"
 #include "proxy/backend/backend.h"
 #include "proxy/session/listener.h"
 #include "proxy/session/session.h"
@@ -44,10 +45,10 @@ static void on_drained(struct deferred *deferred)
  * A session costs one descriptor, a message on disk another, and backends have theirs. One session
  * in SESSIONS_PER_FILE may have its message on disk at a time, a further one gets 452.
  */
-static unsigned files_max(const struct config *config)
+static unsigned files_max(const struct config *config, bool rules)
 {
 	struct rlimit limit;
-	rlim_t kept = DESCRIPTORS_KEPT;
+	rlim_t kept = DESCRIPTORS_KEPT + (rules ? DNS_DESCRIPTORS_MAX : 0);
 
 	for (size_t i = 0; i < config->n_backends; i++)
 		kept += config->backends[i].connections + 4 * config->backends[i].n_servers;
@@ -79,6 +80,7 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 {
 	struct worker *worker = memory_zeroed(sizeof(*worker));
 	const struct config *config = setup->config;
+	unsigned files;
 
 	worker->magic = WORKER_MAGIC;
 	worker->setup = *setup;
@@ -90,12 +92,13 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 	worker->term.fire = on_term;
 	worker->drained.run = on_drained;
 	worker->replies = BUFFER_INIT(REPLIES_MAX);
-	worker->sessions_max = SESSIONS_PER_FILE * files_max(config);
+	files = files_max(config, setup->policy != NULL);
+	worker->sessions_max = SESSIONS_PER_FILE * files;
 	worker->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	ENSURE(getrandom(worker->id_state, sizeof(worker->id_state), 0) ==
 		sizeof(worker->id_state));
 	worker->spools = spools_new(setup->shared, worker->row, setup->spool_dir,
-		config->limits.spool, config->limits.headers, files_max(config));
+		config->limits.spool, config->limits.headers, files);
 	worker->quarantine = quarantine_open(&(struct quarantine_setup){.loop = setup->loop,
 		.log = setup->log,
 		.dir = setup->quarantine_dir,

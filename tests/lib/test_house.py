@@ -77,6 +77,14 @@ def test_install(tmp_path):
         assert [name for name in installed if name.endswith(end)], f"{end} is not among {installed}"
 
 
+def test_a_filter_is_built_against_what_is_installed(tmp_path):
+    output_of("cmake", "--install", RELEASE, "--component", "dev", env={**os.environ, "DESTDIR": str(tmp_path)})
+    include, = tmp_path.rglob("include/postern")
+    source = tmp_path / "filter_x.c"
+    source.write_text('#include "filters/filter.h"\n#include "filters/question.h"\n#include "lib/mail/mime_words.h"\n')
+    output_of("cc", "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Werror", "-fPIC", "-I", include, "-c", source, "-o", tmp_path / "x.o")
+
+
 def test_example_configuration_is_accepted():
     output_of(POSTERN, "check", "-c", ROOT / "packaging/postern.conf")
 

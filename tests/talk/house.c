@@ -83,30 +83,54 @@ static void open_log(struct house *house)
 	log_init(&house->log, pair[0], false, &house->loop.clock, "worker 1");
 }
 
-/* There is one file, whatever its name. */
-static bool read_rules(
-	void *context, const char *path, struct span *content, const char **problem)
+/* There is one rule file; what it names is among the others. */
+static bool read_rules(void *context, const char *path, struct span *content, const char **problem)
 {
-	(void)path, (void)problem;
-	*content = *(struct span *)context;
-	return true;
+	const struct house_setup *setup = context;
+
+	*content = setup->rules;
+	if (strcmp(path, "test.rules") == 0)
+		return true;
+	for (const struct house_file *file = setup->files; file; file = file->next) {
+		*content = span_text(file->content);
+		if (strcmp(path, file->name) == 0)
+			return true;
+	}
+	*problem = "the script has no such file";
+	return false;
 }
 
-static void open_rules(struct house *house, struct span text, const char *zone)
+static void open_filters(struct house *house)
 {
-	static const char *const paths[] = {"test.rules"};
-	struct rule_source source = {read_rules, &text};
-	struct buffer report = BUFFER_INIT(64 * 1024);
-	struct rule_setup setup = {0};
-	struct rules *rules;
+	const struct config *config = house->config;
+	struct filter_given given[16];
 	struct err err;
 
-	house->filters = filter_set_new(NULL, 0, "/", &err);
+	ENSURE(config->n_filters <= COUNT_OF(given));
+	for (size_t i = 0; i < config->n_filters; i++)
+		given[i] =
+			(struct filter_given){config->filters[i].name, config->filters[i].options};
+	house->filters = filter_set_new(given, config->n_filters, "/", &err);
 	if (!house->filters)
 		die("the filters", err.text);
-	if (text.len == 0)
+}
+
+static void open_rules(struct house *house, const struct house_setup *given)
+{
+	static const char *const paths[] = {"test.rules"};
+	struct house_setup files = *given;
+	struct rule_source source = {read_rules, &files};
+	struct buffer report = BUFFER_INIT(64 * 1024);
+	const char *backends[HOUSE_LISTENERS];
+	struct rule_setup setup = {.backends = backends};
+	struct rules *rules;
+
+	open_filters(house);
+	if (given->rules.len == 0)
 		return;
 	setup.registry = filter_set_registry(house->filters);
+	for (; setup.n_backends < house->config->n_backends; setup.n_backends++)
+		backends[setup.n_backends] = house->config->backends[setup.n_backends].name;
 	rules = rules_read(&setup, paths, 1, &source, &report, NULL, NULL);
 	if (!rules)
 		die("the rules have mistakes", buffer_string(&report));
@@ -114,7 +138,7 @@ static void open_rules(struct house *house, struct span text, const char *zone)
 	house->policy = policy_new(rules);
 	house->dns = dns_play_new(&house->loop, "127.0.0.1");
 	house->resolver = dns_play_endpoint(house->dns);
-	dns_play_zone(house->dns, zone);
+	dns_play_zone(house->dns, given->zone);
 	house->config->dns_servers = &house->resolver;
 	house->config->n_dns_servers = 1;
 }
@@ -142,7 +166,7 @@ static void close_quarantine(struct house *house)
 	close(house->quarantine_dir);
 }
 
-void house_open(struct house *house, struct span text, struct span rules, const char *zone)
+void house_open(struct house *house, const struct house_setup *given)
 {
 	static const uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE] = {1};
 	struct worker_setup setup;
@@ -153,8 +177,8 @@ void house_open(struct house *house, struct span text, struct span rules, const 
 	house->mx =
 		certificate_new("mx.example.net", "DNS:mx.example.net,DNS:localhost,IP:127.0.0.1");
 	house->other = certificate_new("other.example.org", "DNS:other.example.org");
-	house->config = read_config(house, text);
-	open_rules(house, rules, zone);
+	house->config = read_config(house, given->config);
+	open_rules(house, given);
 	open_shared(house);
 	open_log(house);
 	snprintf(house->folder, sizeof(house->folder), "/tmp/talk.XXXXXX");

@@ -15,6 +15,12 @@
 
 enum { HOUSE_LISTENERS = 8, HOUSE_LOG_LINES = 4096 };
 
+/* A file that rules name (`from file`, `include`). */
+struct house_file {
+	char *name, *content; /* owned */
+	struct house_file *next;
+};
+
 struct log_line {
 	char *text; /* owned */
 	bool seen;  /* some `log` statement has had it */
@@ -31,8 +37,8 @@ struct house {
 	struct filter_set *filters; /* owned */
 	struct policy *policy;      /* owned; NULL: no rules */
 	struct dns_play *dns;       /* owned; NULL: no rules */
-	char folder[64];       /* of the spool and the quarantine; removed at the end */
-	struct worker *worker; /* owned */
+	char folder[64];            /* of the spool and the quarantine; removed at the end */
+	struct worker *worker;      /* owned */
 	uint16_t ports[HOUSE_LISTENERS];
 	bool drained;
 	struct log_line lines[HOUSE_LOG_LINES];
@@ -40,9 +46,14 @@ struct house {
 	struct certificate mx, other; /* mx.example.net, other.example.org */
 };
 
-/* text: postern.conf; rules: a rule file, or nothing; zone: what its DNS server knows (dns_play.h).
- * Aborts with the mistakes of the configuration or the rules when they have some. */
-void house_open(struct house *house, struct span text, struct span rules, const char *zone);
+struct house_setup {
+	struct span config, rules;      /* rules: a rule file; empty: there are none */
+	const struct house_file *files; /* beside it */
+	const char *zone;               /* what its DNS server knows (dns_play.h) */
+};
+
+/* Aborts with the mistakes of the configuration or the rules when they have some. */
+void house_open(struct house *house, const struct house_setup *setup);
 
 /* Listening sockets of the worker; a second time after house_open for none. */
 void house_close(struct house *house);

@@ -7,6 +7,7 @@
  * turns the loop until what it expects is there. Nothing sleeps, and nothing waits longer than the
  * guard.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -27,7 +28,8 @@ struct talk {
 	struct script script;
 	struct house house;
 	struct wire wire;
-	bool open; /* the house stands */
+	struct house_file *files; /* owned */
+	bool open;                /* the house stands */
 	bool verbose;
 };
 
@@ -100,8 +102,8 @@ static const char *shown(struct span bytes)
 /* --- text of statements --- */
 
 /* A line, expanded; a variable in it may hold several lines. Each gets its CRLF. */
-static void add_lines(
-	struct talk *t, const struct scope *scope, struct span text, bool wild, struct talk_pattern *p)
+static void add_lines(struct talk *t, const struct scope *scope, struct span text, bool wild,
+	struct talk_pattern *p)
 {
 	char *expanded = script_expand(&t->script, scope, text);
 	struct span rest = span_text(expanded);
@@ -134,8 +136,8 @@ static struct talk_pattern text_of(struct talk *t, const struct scope *scope, st
 }
 
 /* A block, or an expression of quoted strings. */
-static struct talk_pattern expression_of(struct talk *t, const struct scope *scope, struct span rest,
-	const struct part *block, bool wild)
+static struct talk_pattern expression_of(struct talk *t, const struct scope *scope,
+	struct span rest, const struct part *block, bool wild)
 {
 	struct talk_pattern p = {NULL, 0, 0};
 
@@ -603,7 +605,10 @@ static void open_house(struct talk *t, const struct scope *scope)
 		free(expanded);
 		expanded = again;
 	}
-	house_open(&t->house, span_text(expanded), span_text(rules), zone);
+	house_open(&t->house, &(struct house_setup){.config = span_text(expanded),
+				      .rules = span_text(rules),
+				      .files = t->files,
+				      .zone = zone});
 	free(rules);
 	free(zone);
 	wire_open(&t->wire, &t->house);
@@ -718,6 +723,25 @@ static void do_config(
 	do_with(t, scope, SPAN("config"), block);
 }
 
+/* file NAME { ... }: beside the rule file. */
+static void do_file(
+	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
+{
+	struct house_file *file = memory_zeroed(sizeof(*file));
+	struct buffer text = BUFFER_INIT(TEXT_MAX);
+
+	if (t->open || !block)
+		fail(t, scope, "file NAME { ... }, before the worker opens");
+	for (size_t i = 0; i < block->to - block->from; i++)
+		ENSURE(buffer_add(&text, part_line(block, i)) && buffer_add_char(&text, '\n'));
+	file->name = memory_string(span_trim(rest).at);
+	file->name[span_trim(rest).len] = '\0';
+	file->content = memory_string(buffer_string(&text));
+	file->next = t->files;
+	t->files = file;
+	buffer_free(&text);
+}
+
 static void do_let(
 	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
 {
@@ -801,7 +825,8 @@ static bool line_fits(
 		}
 		if (!take_condition(&conditions, &key, &p))
 			fail(t, scope, "key=value is expected: %.*s", SPAN_ARGS(conditions));
-		fits = log_value(line, key, &value) && talk_pattern_matches(&p, buffer_span(&value));
+		fits = log_value(line, key, &value) &&
+		       talk_pattern_matches(&p, buffer_span(&value));
 		talk_pattern_free(&p);
 	}
 	buffer_free(&value);
@@ -856,6 +881,149 @@ static void do_status(
 		fail(t, scope, "expected the status %.*s\n\tbut got  %s", SPAN_ARGS(rest), text);
 	free(text);
 	record_free(&r);
+}
+
+/* --- the DNS server --- */
+
+static void dns_fault(struct talk *t, const struct scope *scope, struct span name, struct span what)
+{
+	static const struct {
+		struct span name;
+		enum dns_play_fault fault;
+	} faults[] = {{SPAN("answer"), DNS_PLAY_ANSWER}, {SPAN("drop"), DNS_PLAY_DROP},
+		{SPAN("hold"), DNS_PLAY_HOLD}, {SPAN("servfail"), DNS_PLAY_SERVFAIL},
+		{SPAN("refused"), DNS_PLAY_REFUSED}, {SPAN("garbage"), DNS_PLAY_GARBAGE}};
+	char text[256];
+
+	snprintf(text, sizeof(text), "%.*s", SPAN_ARGS(name));
+	for (size_t i = 0; i < COUNT_OF(faults); i++) {
+		if (!span_equal(what, faults[i].name))
+			continue;
+		dns_play_fault(t->house.dns, strcmp(text, "*") == 0 ? NULL : text, faults[i].fault);
+		return;
+	}
+	fail(t, scope, "dns fault NAME answer | drop | hold | servfail | refused | garbage");
+}
+
+static void dns_asked(
+	struct talk *t, const struct scope *scope, struct span name, struct span count)
+{
+	uint64_t wanted;
+	unsigned is;
+	char text[256];
+
+	snprintf(text, sizeof(text), "%.*s", SPAN_ARGS(name));
+	is = dns_play_count(t->house.dns, strcmp(text, "*") == 0 ? NULL : text);
+	if (!span_number(count, UINT32_MAX, &wanted) || wanted != is)
+		fail(t, scope, "%s was asked for %u times", text, is);
+}
+
+/* dns fault NAME WHAT, dns release, dns asked NAME N. */
+static void do_dns(
+	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
+{
+	struct span verb = span_word(&rest), name = span_word(&rest);
+
+	(void)block;
+	need_house(t, scope);
+	if (!t->house.dns)
+		fail(t, scope, "without rules there is no DNS");
+	wire_settle(&t->wire, QUIET_MS);
+	if (span_equal(verb, SPAN("release")))
+		dns_play_release(t->house.dns);
+	else if (span_equal(verb, SPAN("fault")))
+		dns_fault(t, scope, name, span_trim(rest));
+	else if (span_equal(verb, SPAN("asked")))
+		dns_asked(t, scope, name, span_trim(rest));
+	else
+		fail(t, scope, "dns fault | release | asked");
+}
+
+/* --- the quarantine --- */
+
+/* A file of the folder, whole; false: there is none. */
+static bool quarantined_file(struct talk *t, char path[512], struct buffer *out)
+{
+	char folder[128], piece[4096];
+	struct dirent *entry;
+	size_t got;
+	DIR *dir;
+	FILE *f;
+
+	snprintf(folder, sizeof(folder), "%s/quarantine/new", t->house.folder);
+	dir = opendir(folder);
+	ENSURE(dir);
+	while ((entry = readdir(dir)) && entry->d_name[0] == '.')
+		;
+	if (entry)
+		snprintf(path, 512, "%s/%s", folder, entry->d_name);
+	closedir(dir);
+	if (!entry)
+		return false;
+	f = fopen(path, "rb");
+	ENSURE(f);
+	while ((got = fread(piece, 1, sizeof(piece), f)) > 0)
+		ENSURE(buffer_add(out, span_make(piece, got)));
+	fclose(f);
+	return true;
+}
+
+/* Its fields as a log line would have them, To.0 and on for the recipients; *message is what
+ * follows them. */
+static void read_fields(struct span file, struct buffer *line, struct span *message)
+{
+	struct span prefix = SPAN("X-Postern-Quarantine-");
+	unsigned n_to = 0;
+
+	while (span_starts(file, prefix)) {
+		struct span field = span_first(file, span_find(file, SPAN("\r\n")));
+		struct span name = span_from(field, prefix.len), value;
+
+		file = span_from(file, field.len + 2);
+		value = span_from(name, span_find_char(name, ':') + 2);
+		name = span_first(name, span_find_char(name, ':'));
+		ENSURE(buffer_print(line, "%.*s", SPAN_ARGS(name)));
+		if (span_equal(name, SPAN("To")))
+			ENSURE(buffer_print(line, ".%u", n_to++));
+		ENSURE(buffer_add_text(line, "=\""));
+		for (size_t i = 0; i < value.len; i++)
+			ENSURE((value.at[i] != '"' || buffer_add_char(line, '\\')) &&
+				buffer_add_char(line, value.at[i]));
+		ENSURE(buffer_add_text(line, "\" "));
+	}
+	*message = file;
+}
+
+/* quarantine KEY=PATTERN ... [{ message }]: the message that lies there, which is then taken out.
+ * quarantine none: there is none. */
+static void do_quarantine(
+	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
+{
+	struct buffer file = BUFFER_INIT(64 * 1024 * 1024), line = BUFFER_INIT(TEXT_MAX);
+	bool none = span_equal(rest, SPAN("none"));
+	struct span message;
+	char path[512];
+
+	need_house(t, scope);
+	wire_settle(&t->wire, QUIET_MS);
+	if (quarantined_file(t, path, &file) == none)
+		fail(t, scope, none ? "a message is there: %s" : "no message is there", path);
+	if (none)
+		return;
+	read_fields(buffer_span(&file), &line, &message);
+	if (!line_fits(t, scope, buffer_string(&line), rest))
+		fail(t, scope, "expected the fields %.*s\n\tbut got  %s", SPAN_ARGS(rest),
+			buffer_string(&line));
+	if (block) {
+		struct talk_pattern p = text_of(t, scope, rest, block, true, true);
+
+		if (!talk_pattern_matches(&p, message))
+			fail(t, scope, "the message is another: %s", shown(message));
+		talk_pattern_free(&p);
+	}
+	ENSURE(unlink(path) == 0);
+	buffer_free(&file);
+	buffer_free(&line);
 }
 
 static void do_drain(
@@ -976,12 +1144,15 @@ static const struct {
 } statements[] = {
 	{"with", do_with},
 	{"config", do_config},
+	{"file", do_file},
 	{"let", do_let},
 	{"start", do_start},
 	{"clock", do_clock},
 	{"log", do_log},
 	{"status", do_status},
 	{"count", do_count},
+	{"dns", do_dns},
+	{"quarantine", do_quarantine},
 	{"drain", do_drain},
 	{"drained", do_drained},
 	{"descriptors", do_descriptors},
@@ -1087,6 +1258,14 @@ static int play(const char *path, bool verbose)
 	house_close(&t->house);
 	wire_close(&t->wire);
 	script_free(&t->script);
+	while (t->files) {
+		struct house_file *file = t->files;
+
+		t->files = file->next;
+		free(file->name);
+		free(file->content);
+		free(file);
+	}
 	free(t);
 	return 0;
 }

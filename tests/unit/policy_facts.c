@@ -51,7 +51,7 @@ static const struct fact of_session[] = {
 	F("rcpt.count", NUMBER, RCPT, 0, NULL),
 	F("rcpt.valid", BOOL, RCPT, 0, NULL),
 	F("message.size", SIZE, MESSAGE, 0, NULL),
-	{NULL},
+	{.name = NULL},
 };
 
 static const struct fact of_filters[] = {
@@ -74,7 +74,7 @@ static const struct fact of_filters[] = {
 	F("from.name", TEXT, HEADER, 0, NULL),
 	F("from.count", NUMBER, HEADER, 0, NULL),
 	F("subject", TEXT, HEADER, 0, NULL),
-	F("header", TEXT, HEADER, FACT_MANY | FACT_OF_TEXT, NULL),
+	F("header", TEXT, HEADER, FACT_MANY | FACT_FIRST | FACT_OF_TEXT, NULL),
 	F("message.id", TEXT, HEADER, 0, NULL),
 	F("dkim", CHOICE, MESSAGE, FACT_ASSURES, dkim),
 	F("dkim.domains", DOMAIN, MESSAGE, FACT_MANY | FACT_ASSURES, NULL),
@@ -97,8 +97,8 @@ static const struct fact of_filters[] = {
 	F("rspamd.score", NUMBER, MESSAGE, FACT_ABSENT, NULL),
 	F("rspamd.action", TEXT, MESSAGE, FACT_ABSENT, NULL),
 	F("rate", NUMBER, CONNECT, FACT_OF_FIELD, NULL),
-	F("dnsbl", IP, CONNECT, FACT_MANY | FACT_OF_TEXT | FACT_OF_FIELD, NULL),
-	{NULL},
+	F("dnsbl", IP, CONNECT, FACT_MANY | FACT_ANY | FACT_OF_TEXT | FACT_OF_FIELD, NULL),
+	{.name = NULL},
 };
 
 static const struct fact_source sources[] = {{"session", of_session}, {"filters", of_filters}};

@@ -303,10 +303,11 @@ static struct expr *choose_test(struct making *m)
 	unsigned slots = m->may_read_late ? SLOTS : 6, slot = choose(m->c, slots);
 	bool changes_score = m->rule->scores;
 
-	if (m->how->score && m->may_read_verdict && !changes_score && choose_often(m->c, 12))
+	if (m->how->score && m->may_read_verdict && !changes_score &&
+		choose_often(m->c, m->how->verdicts ? 35 : 12))
 		return score_test(m);
 	if (m->how->tags && m->may_read_verdict && !(changes_score && m->tags_read_score) &&
-		choose_often(m->c, 10))
+		choose_often(m->c, m->how->verdicts ? 30 : 10))
 		return tags_test(m);
 	for (unsigned i = 0; m->how->once && i < slots; i++)
 		if (m->used[slot])
@@ -364,7 +365,8 @@ static struct text_part *part_new(struct making *m, enum text_field field)
 static struct text *choose_text(struct making *m)
 {
 	struct text *text = arena_alloc(m->arena, sizeof(*text));
-	unsigned which = choose(m->c, 8), slot = choose(m->c, SLOTS);
+	unsigned which = m->how->verdicts ? 2 + choose(m->c, 3) : choose(m->c, 8);
+	unsigned slot = choose(m->c, SLOTS);
 
 	text->source = SPAN("text");
 	if (which < 3) {
@@ -419,7 +421,7 @@ static void choose_accumulating(struct making *m)
 {
 	static const char *const backends[] = {"one", "two"};
 
-	if (choose_often(m->c, 15) && m->how->tags)
+	if (m->how->tags && choose_often(m->c, m->how->verdicts ? 40 : 15))
 		action_add(m, ACTION_TAG)->text = choose_tag(m);
 	if (choose_often(m->c, 12))
 		action_add(m, ACTION_HEADER_ADD)->text = choose_text(m);
@@ -462,7 +464,7 @@ static void choose_rule(struct making *m, unsigned index)
 	r->index = index;
 	r->mode = mode == 0 ? RULE_MONITOR : mode == 1 ? RULE_OFF : RULE_ON;
 	r->on_error = choose_often(m->c, 20) ? ON_ERROR_DEFER : ON_ERROR_SKIP;
-	r->scores = m->how->score && choose_often(m->c, 35);
+	r->scores = m->how->score && choose_often(m->c, m->how->verdicts ? 60 : 35);
 	m->may_read_verdict = m->may_read_late = !choose_often(m->c, 8); /* no: it has a route */
 	if (choose_often(m->c, 97))
 		r->when = guarded ? guarded_expr(m)

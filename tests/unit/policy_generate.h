@@ -33,6 +33,7 @@ struct generate {
 	bool once;          /* no fact stands in two tests of all rules */
 	bool now;           /* some rules say `reject now` */
 	bool score, tags;   /* read and written */
+	bool verdicts;      /* and much so */
 	unsigned guarded;   /* percent of the rules that compare one slot with a literal */
 };
 

@@ -542,7 +542,8 @@ static void test_done_twice(void **state)
 /* The memory of many calls that were answered is not kept. */
 static void test_spare(void **state)
 {
-	size_t number = slot_for("sync.number", NULL, NULL);
+	size_t number = slot_for("sync.number", NULL, NULL), one = slot_for("wait.one", NULL, NULL);
+	struct pipeline *others[100];
 
 	(void)state;
 	begin();
@@ -551,6 +552,15 @@ static void test_spare(void **state)
 		assert_true(want(number));
 	}
 	assert_int_equal(runs, 500);
+	for (unsigned i = 0; i < COUNT_OF(others); i++) {
+		others[i] = pipeline_new(filters, &view, on_changed, &view);
+		pipeline_enter(others[i], STAGE_CONNECT, arenas[STAGE_CONNECT]);
+		wanted[one] = true;
+		n_waiting = 0;
+		assert_true(pipeline_want(others[i], wanted));
+	}
+	for (unsigned i = 0; i < COUNT_OF(others); i++)
+		pipeline_free(&others[i]);
 	assert_true(filters->n_spare <= 64);
 	assert_true(filters_quiet(filters));
 }
@@ -1122,6 +1132,158 @@ static void test_own(void **state)
 	filter_set_free(&own);
 }
 
+/* Everything that rules may name. */
+static void test_every_fact(void **state)
+{
+	static const char *const names[] = {"client.ip", "client.port", "client.rdns",
+		"client.fcrdns", "client.country", "client.asn", "client.reputation",
+		"client.early_talker", "listener", "time.hour", "time.weekday", "helo",
+		"helo.literal", "helo.fqdn", "helo.esmtp", "helo.resolves", "helo.is_me", "tls",
+		"tls.version", "tls.sni", "tls.client_verified", "mail.from", "mail.local",
+		"mail.domain", "mail.null", "mail.size", "mail.smtputf8", "mail.reputation",
+		"mail.mx", "spf", "spf.domain", "spf.helo", "mail.dmarc_policy", "rcpt.to",
+		"rcpt.local", "rcpt.domain", "rcpt.count", "rcpt.valid", "greylist", "from.address",
+		"from.domain", "from.name", "from.count", "from.reputation", "subject", "header",
+		"message.size", "message.id", "dkim", "dkim.domains", "dmarc", "dmarc.policy",
+		"arc", "arc.sealers", "attachment.name", "attachment.extension", "attachment.type",
+		"attachment.size", "attachment.encrypted", "url.domain", "url", "body", "list.id",
+		"virus", "virus.name", "milter.clamav", "rspamd.score", "rspamd.action", "rate",
+		"dnsbl", "spf.explanation"};
+	struct filter_set *own;
+	struct err err;
+
+	(void)state;
+	own = filter_set_new(NULL, 0, NULL, &err);
+	assert_non_null(own);
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (!fact_find(filter_set_registry(own), span_text(names[i]), NULL))
+			fail_msg("there is no fact %s", names[i]);
+	filter_set_free(&own);
+}
+
+/* --- anything, in any order --- */
+
+static uint64_t dice;
+static bool ended;
+
+static unsigned roll(unsigned sides)
+{
+	dice = dice * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (unsigned)(dice >> 33) % sides;
+}
+
+static void answer_some(void)
+{
+	for (struct call *call = filters->under_way, *next; call; call = next) {
+		next = call->next_all;
+		if (call->state != CALL_WAITING && call->state != CALL_LEAVING)
+			continue;
+		if (set->entries[call->group->source].filter != &filter_wait)
+			continue;
+		if (roll(2))
+			call_add_bool(call, WAIT_ONE, roll(2));
+		if (roll(2))
+			call_add_text(call, WAIT_MANY, SPAN("a.example"));
+		if (roll(4) == 0)
+			call_fail_all(call, "dice");
+		if (roll(3) == 0)
+			call_done(call);
+	}
+}
+
+/* With one of these stages the message is over, and another begins. */
+static void content_over(enum stage stage)
+{
+	if (!pipeline_values(pipeline, stage) || stage == STAGE_RCPT || stage < STAGE_MAIL)
+		return;
+	ended = false;
+	n_content = 0;
+}
+
+static void feed_some(void)
+{
+	struct span piece = roll(4) ? SPAN("abc") : SPAN_NONE;
+
+	if (ended || n_content == COUNT_OF(content))
+		return;
+	ended = piece.len == 0;
+	changes += feed(piece);
+}
+
+static void step(void)
+{
+	enum stage stage = (enum stage)roll(STAGE_COUNT);
+
+	n_waiting = 0;
+	on_cancel = roll(2) ? AT_ONCE : LATER;
+	switch (roll(10)) {
+	case 0:
+	case 1:
+		content_over(stage);
+		enter(stage);
+		break;
+	case 2:
+		if (roll(3))
+			break;
+		content_over(stage);
+		pipeline_leave(pipeline, stage);
+		break;
+	case 3:
+		answer_some();
+		break;
+	case 4:
+		turn();
+		break;
+	case 5:
+		pass(roll(4) * 1500);
+		break;
+	case 6:
+		feed_some();
+		break;
+	default:
+		for (size_t i = 0; i < n_slots; i++)
+			wanted[i] = roll(3) > 0;
+		changes += pipeline_want(pipeline, wanted);
+	}
+}
+
+static void test_torture(void **state)
+{
+	size_t many, text, mail;
+
+	(void)state;
+	slot_for("sync.number", NULL, NULL);
+	text = slot_for("sync.text", NULL, NULL);
+	slot_for("sync.texts", "a", NULL);
+	slot_for("wait.one", NULL, NULL);
+	many = slot_for("wait.many", NULL, NULL);
+	slot_for("wait.mail", NULL, NULL);
+	slot_for("late.one", NULL, NULL);
+	slot_for("of", NULL, &slots[many]);
+	slot_for("of", NULL, &slots[text]);
+	mail = slot_for("sync.mail", NULL, NULL);
+	slot_for("of", NULL, &slots[mail]);
+	slot_for("fed.size", NULL, NULL);
+	slot_for("fed.early", NULL, NULL);
+	slot_for("spf", NULL, NULL);
+	begin();
+	for (unsigned seed = 0; seed < 300; seed++) {
+		dice = seed;
+		ended = false;
+		n_content = 0;
+		for (unsigned i = 0; i < 200; i++)
+			step();
+		pipeline_free(&pipeline);
+		while (filters->under_way)
+			answer_some();
+		pipeline = pipeline_new(filters, &view, on_changed, &view);
+		pipeline_replay(pipeline, on_replay);
+	}
+	assert_true(changes > 1000 && cancels > 1000);
+	assert_true(filters->counts[1].timeouts > 100);
+	assert_int_equal(filters->counts[1].bugs, 0);
+}
+
 /* What filters_status says, with the member of this filter at its front; valid until the next. */
 static const char *status_of(const char *filter)
 {
@@ -1238,6 +1400,8 @@ int main(void)
 		CASE(test_options),
 		CASE(test_tables),
 		CASE(test_own),
+		CASE(test_every_fact),
+		CASE(test_torture),
 		CASE(test_status),
 		CASE(test_status_ranges),
 		CASE(test_idle_size),

@@ -247,7 +247,6 @@ static const struct mistake comparisons[] = { /* comparisons */
 	{"rule a { when rate(mail.from > 1/1h then accept }", 1, "1:30: error: a ) is missing", "write: rate(mail.from)"},
 	{"rule a { when any dnsbl(\"z.example\" client.ip) == 127.0.0.2 then accept }", 1, "1:37: error: a , and a fact are missing", "write: dnsbl(\"zone.example\", client.ip)"},
 	{"rule a { when any dnsbl(\"z.example\", client.port) == 127.0.0.2 then accept }", 1, "1:38: error: `dnsbl` needs a fact that is an address, a domain, a mail address or a text", NULL},
-	{"rule a { when dnsbl(\"z.example\", client.ip) == 127.0.0.2 then accept }", 1, "1:15: error: `dnsbl(\"z.example\", client.ip)` has many values: which of them is meant?", "write `any dnsbl(\"z.example\", client.ip) == 127.0.0.2`, or all or no in place of any"},
 	{"rule a { when any header(\"\") == \"x\" then accept }", 1, "1:26: error: this name is empty", "write: header(\"Name\")"},
 	{"rule a { when any header(\"x y\") == \"x\" then accept }", 1, "1:26: error: the name that `header` takes has at most 255 bytes and no blanks", NULL},
 	{"rule a { when nofact(\"x\", y) == 5 then accept }", 1, "1:15: error: `nofact` is no fact", "`postern config doc facts` lists all"},
@@ -364,6 +363,11 @@ static void test_recovery(void **state)
 		"1:9: error: an operator is missing", NULL);
 	expect_mistakes("for tls {\n bogus { rule x }\n rule a { then rejct }\n}\nbogus", 3,
 		"2:2: error: `for` holds rules", NULL);
+	expect_mistakes("for tls {\n rule a { then accept }\nlist x : text { }\n", 1,
+		"1:1: error: this `for` is never closed, or holds more",
+		"a `list` begins in line 3");
+	expect_mistakes("for tls {\n x { } y rule a { then rejct }\n z }\nrule b { then rejct }", 4,
+		"2:2: error: `for` holds rules and other `for`, not `x`", NULL);
 	expect_mistakes("} }\nrule a { then rejct }", 2, "1:1: error: this } closes nothing", NULL);
 	/* Several in one rule, of which none hides another. */
 	expect_mistakes(
@@ -375,6 +379,17 @@ static void test_recovery(void **state)
 		"1:10: error: `txt` is no type of a list", NULL);
 	expect_mistakes("rule a { then rejct }\ntest \"t\" { expect reject by a }", 1,
 		"1:15: error: `rejct` is no action", NULL);
+}
+
+static void test_score_ranges(void **state)
+{
+	(void)state;
+	expect_mistakes("rule a { when score > 1000001 then accept }", 1,
+		"1:23: error: `1000001` is out of range: `score` takes -1000000 to 1000000", NULL);
+	expect_mistakes("rule a { then score -1000.001 }", 1,
+		"1:21: error: `-1000.001` is out of range: `score` takes -1000 to 1000", NULL);
+	expect_mistakes("rule a { when score > 1.0000 then accept }", 1,
+		"1:23: error: a score has at most three decimals", NULL);
 }
 
 static void test_twice(void **state)
@@ -523,6 +538,14 @@ static void test_deep_includes(void **state)
 
 	(void)state;
 	expect_of_files("include \"2\"", others, "");
+	/* What is named only by what is skipped counts for nothing. */
+	expect_of_files(
+		"rule z { include \"1\" }\ninclude \"10\"\ntest \"t\" { expect accept by a }",
+		others,
+		"t.rules:1:10: error: when, unless, on error or then is expected here, not "
+		"`include`\n"
+		"    rule z { include \"1\" }\n"
+		"             ^~~~~~~\n");
 	expect_of_files("include \"1\"", others,
 		"10:1:9: error: 11: includes go more than 10 deep\n"
 		"    include \"11\"\n"
@@ -559,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_comparisons),
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_recovery),
+		cmocka_unit_test(test_score_ranges),
 		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_score_circles),
 		cmocka_unit_test(test_bounds),

@@ -254,6 +254,7 @@ static void test_logic(void **state)
 		"and(tls; virus; mail.null; not(helo.fqdn))");
 	expect_when("when tls or virus when mail.null", "and(or(tls; virus); mail.null)");
 	expect_when("when score >= 4.125", "score >= 4125");
+	expect_when("when score < 999999.999", "score < 999999999");
 	expect_when("when score == -1", "score == -1000");
 }
 
@@ -562,6 +563,7 @@ static void test_tests(void **state)
 
 	(void)state;
 	assert_int_equal(rules->n_tests, 2);
+	assert_int_equal(rules->n_slots, 7); /* what only a test names is not measured */
 	assert_string_equal(test->name, "one");
 	assert_string_equal(v->list->name, "nets");
 	assert_int_equal(list_count(v->content), 1);
@@ -673,9 +675,9 @@ static void test_many_rules(void **state)
 
 /* --- names of files --- */
 
-static void add_name(void *context, const char *name)
+static void add_name(void *context, const char *name, bool rules)
 {
-	assert_true(buffer_print(context, "%s;", name));
+	assert_true(buffer_print(context, "%s%s;", rules ? "rules:" : "", name));
 }
 
 static void test_files(void **state)
@@ -688,7 +690,7 @@ static void test_files(void **state)
 			 "list x : cidr from file \"b \\\"q\\\"\" list y : text from store \"no\"\n"
 			 "rule a { then reject \"include\" \"no\" } broken { include \"c\""),
 		add_name, &got);
-	assert_string_equal(buffer_string(&got), "a.rules;b \"q\";c;");
+	assert_string_equal(buffer_string(&got), "rules:a.rules;b \"q\";rules:c;");
 	assert_string_equal(rules_join(arena, "/etc/x/a.rules", "lists/b"), "/etc/x/lists/b");
 	assert_string_equal(rules_join(arena, "/etc/x/a.rules", "/b"), "/b");
 	assert_string_equal(rules_join(arena, "a.rules", "b"), "b");

@@ -1,0 +1,23 @@
+/*
+ * tables: what `postern config doc facts`, `language` and `filters` print: the tables that the code
+ * walks, for people. docs/RULES.md holds the same text; tests/lib/test_manual.py compares them.
+ */
+#ifndef ADMIN_TABLES_H
+#define ADMIN_TABLES_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "lib/base/attributes.h"
+#include "lib/base/error.h"
+
+struct tables_topic {
+	const char *name;
+	bool (*print)(FILE *out, struct err *err);
+	bool (*print_json)(FILE *out, struct err *err); /* one object; NULL: not as JSON */
+};
+
+/* NULL: there is no such topic. */
+const struct tables_topic *tables_find(const char *name);
+
+#endif
