@@ -264,7 +264,7 @@ static void ask_probe(struct zone *zone, unsigned which, const char *address, co
 	else if (dns_reverse_name(&ip, zone->name, name))
 		query->name = arena_span(zone->arena, span_text(name));
 	zone->under_way++;
-	if (!query->name.len || dns_start(zone->zones->home.dns, query))
+	if (!query->name.len || !zone->zones->home.dns || dns_start(zone->zones->home.dns, query))
 		zone->under_way--;
 }
 

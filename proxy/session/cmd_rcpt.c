@@ -8,21 +8,6 @@
 #include "lib/base/fail.h"
 #include "proxy/session/session.h"
 
-static bool domain_is_ours(const struct config *config, struct span domain)
-{
-	if (config->relay_any)
-		return true;
-	for (size_t i = 0; i < config->n_relay_domains; i++) {
-		struct span ours = span_text(config->relay_domains[i]);
-
-		if (ours.len && ours.at[0] == '.'
-				? domain.len > ours.len && span_ends_nocase(domain, ours)
-				: span_equal_nocase(domain, ours))
-			return true;
-	}
-	return false;
-}
-
 /* What we say of a recipient ourselves; code 0: nothing against it. */
 static struct reply judge(struct session *s, const struct address *to)
 {
@@ -37,7 +22,7 @@ static struct reply judge(struct session *s, const struct address *to)
 			"Too many recipients, send the others in another transaction");
 	if (address_local_routes(to))
 		return REPLY(550, "5.1.3", "Routing in the local part is refused");
-	if (to->domain.len && !domain_is_ours(config, to->domain))
+	if (to->domain.len && !config_relays(config, to->domain))
 		return REPLY(550, "5.7.1", "Relaying denied, this is not a domain of ours");
 	return (struct reply){.code = 0};
 }
