@@ -95,12 +95,10 @@ static uint64_t count_in(const struct json *object, const char *key)
 }
 
 /* NULL: it has no name, or one that can't be. */
-static struct tally *take_tally(struct ledger *ledger, enum tally_kind kind,
-	const struct json *item, const char *name_key, const char *detail)
+static struct tally *take_tally(
+	struct ledger *ledger, enum tally_kind kind, const char *name, const char *detail)
 {
-	const char *name = text_or_nothing(item, name_key);
-
-	if (!*name || strlen(name) > LEDGER_NAME_MAX || strlen(detail) > LEDGER_NAME_MAX)
+	if (!name || !*name || strlen(name) > LEDGER_NAME_MAX || strlen(detail) > LEDGER_NAME_MAX)
 		return NULL;
 	return tally_for(ledger, kind, name, detail);
 }
@@ -122,8 +120,8 @@ static const struct json *first_of(const struct json *object, const char *list)
 static void take_rules(struct ledger *ledger, const struct json *status)
 {
 	for (const struct json *j = first_of(status, "rules"); j; j = j->next) {
-		struct tally *t =
-			take_tally(ledger, TALLY_RULE, j, "rule", text_or_nothing(j, "mode"));
+		struct tally *t = take_tally(
+			ledger, TALLY_RULE, text_or_nothing(j, "rule"), text_or_nothing(j, "mode"));
 
 		if (t)
 			t->counts[RULE_HITS] = count_in(j, "hits");
@@ -133,8 +131,8 @@ static void take_rules(struct ledger *ledger, const struct json *status)
 static void take_zones(struct ledger *ledger, const struct json *filter)
 {
 	for (const struct json *j = first_of(filter, "zones"); j; j = j->next) {
-		struct tally *t =
-			take_tally(ledger, TALLY_ZONE, j, "zone", text_or_nothing(j, "of"));
+		struct tally *t = take_tally(
+			ledger, TALLY_ZONE, text_or_nothing(j, "zone"), text_or_nothing(j, "of"));
 
 		if (!t)
 			continue;
@@ -146,7 +144,7 @@ static void take_zones(struct ledger *ledger, const struct json *filter)
 static void take_filters(struct ledger *ledger, const struct json *status)
 {
 	for (const struct json *j = first_of(status, "filters"); j; j = j->next) {
-		struct tally *t = take_tally(ledger, TALLY_FILTER, j, "filter", "");
+		struct tally *t = take_tally(ledger, TALLY_FILTER, j->key, "");
 		const struct json *took = json_get(j, "took");
 
 		if (!t)
@@ -166,7 +164,8 @@ static void take_servers(struct ledger *ledger, const struct json *backend)
 	const char *name = text_or_nothing(backend, "backend");
 
 	for (const struct json *j = first_of(backend, "servers"); j; j = j->next) {
-		struct tally *t = take_tally(ledger, TALLY_SERVER, j, "server", name);
+		struct tally *t =
+			take_tally(ledger, TALLY_SERVER, text_or_nothing(j, "server"), name);
 		bool down = strcmp(text_or_nothing(j, "state"), "down") == 0;
 
 		if (t)

@@ -301,14 +301,13 @@ static void write_count(const struct filter_count *count, struct record *r)
 
 void filters_status(const struct filters *filters, struct record *r)
 {
-	record_list(r, "filters");
+	record_open(r, "filters");
 	for (size_t i = 0; i < filters->setup.set->n; i++) {
 		const struct filter_entry *entry = entry_of(filters, i);
 
 		if (!filters->used[i] || !entry->filter)
 			continue;
-		record_open(r, NULL);
-		record_string(r, "filter", entry->name);
+		record_open(r, entry->name);
 		write_count(&filters->counts[i], r);
 		if (entry->filter->status)
 			entry->filter->status(&filters->homes[i], r);

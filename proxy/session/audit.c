@@ -235,7 +235,6 @@ void audit_refusal(const struct session *s, const struct rule *rule, const struc
 	struct record *r = log_begin(s->worker->log, LOG_INFO, "");
 
 	shared_add(s->worker->row, COUNT_sessions_turned_away, 1);
-	shared_speak(s->worker->row, s->state == SESSION_GREETING ? AT_connect : AT_helo, "reject");
 	record_string(r, "event", "refusal");
 	record_text(r, "sid", session_id(s));
 	record_string(r, "listener", s->listen->address);

@@ -199,8 +199,13 @@ enum step cmd_rcpt(struct session *s, struct span argument)
 
 enum step step_vet(struct session *s)
 {
-	if (s->peer == PEER_GONE && !judge_is_asking(s))
+	if (judge_is_asking(s))
+		return STEP_WAIT;
+	if (s->peer == PEER_GONE)
 		return STEP_CLOSED;
+	/* What was asked for it was cancelled, and nobody else is asked. */
+	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
+		return session_bye(s, 421, "4.3.2", "Going down, try again");
 	return vet(s);
 }
 

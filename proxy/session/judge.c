@@ -106,6 +106,7 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->wanted = arena_alloc(arena, policy->n_slots + 1);
 	b->waits = arena_alloc(arena, policy->n_slots + 1);
 	b->early_talker = find_slot(policy, "client.early_talker");
+	b->rcpt_valid = find_slot(policy, "rcpt.valid");
 	b->hits = arena_alloc(arena, policy->n_rules * sizeof(*b->hits));
 	*out = b;
 	if (open_filters(b, worker, filters, err))
@@ -168,17 +169,27 @@ static struct subject subject_of(const struct judge *j, const struct fact_value 
 	return subject;
 }
 
-/* Until nothing more becomes known at once. */
-static struct subject look(
-	struct judge *j, struct evaluation *e, const struct fact_value *recipient, enum stage reached)
+/* Until nothing more becomes known at once. The backend is asked for rcpt.valid only when that is
+ * still wanted then: unlike a question to DNS it is on its way at once. */
+static struct subject look(struct judge *j, struct evaluation *e, enum stage reached)
 {
+	const struct slot *valid = j->bench->rcpt_valid;
+	bool *wanted = j->bench->wanted, asks = j->asking, again;
 	struct subject subject;
 
 	do {
-		subject = subject_of(j, recipient);
+		bool later;
+
+		subject = subject_of(j, NULL);
 		evaluation_run(e, &subject);
-		evaluation_wants(e, &subject, reached, j->bench->wanted);
-	} while (pipeline_want(j->pipeline, j->bench->wanted));
+		evaluation_wants(e, &subject, reached, wanted);
+		later = valid && !asks && wanted[valid->number];
+		if (later)
+			wanted[valid->number] = false;
+		again = pipeline_want(j->pipeline, wanted);
+		if (!again && later)
+			again = asks = true;
+	} while (again);
 	return subject;
 }
 
@@ -219,7 +230,7 @@ static void note_refusal(struct judge *j, const struct evaluation *e,
 /* A look before there is a recipient: only `reject now` is spoken then. */
 static enum judge_status look_for_now(struct judge *j, struct evaluation *e, enum stage reached)
 {
-	struct subject subject = look(j, e, NULL, reached);
+	struct subject subject = look(j, e, reached);
 	struct outcome outcome = outcome_of(e);
 
 	if (!outcome.certain || !outcome.final || !outcome.final->now)
@@ -443,7 +454,7 @@ enum judge_status judge_recipient(
 		return JUDGE_OPEN;
 	if (j->recipient != recipient)
 		begin_recipient(j, t, recipient);
-	subject = look(j, j->candidate, NULL, STAGE_RCPT);
+	subject = look(j, j->candidate, STAGE_RCPT);
 	if (must_wait(j, j->candidate, &subject))
 		return JUDGE_WAIT;
 	out->evaluation = j->candidate;

@@ -433,9 +433,9 @@ static void test_bundle_garbage(void **state)
 		bytes.data[at] = old;
 	}
 	assert_false(bundle_read(&copy, SPAN(""), &err));
-	assert_false(bundle_read(&copy, SPAN("postern bundle 1\n"), &err));
+	assert_false(bundle_read(&copy, SPAN("postern bundle 2\n"), &err));
 	assert_string_equal(err.text, "the configuration bundle is empty");
-	assert_false(bundle_read(&copy, SPAN("postern bundle 1\nxyz"), &err));
+	assert_false(bundle_read(&copy, SPAN("postern bundle 2\nxyz"), &err));
 	assert_string_equal(err.text, "the configuration bundle is damaged");
 	buffer_free(&bytes);
 }

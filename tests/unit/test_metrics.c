@@ -187,10 +187,10 @@ static void write_all(const char *state, unsigned silent)
 #define ANSWER                                                                                     \
 	"{\"rules\":[{\"rule\":\"spam\",\"mode\":\"on\",\"hits\":3},"                              \
 	"{\"rule\":\"new\",\"mode\":\"monitor\",\"hits\":0}],"                                     \
-	"\"filters\":[{\"filter\":\"dnsbl\",\"calls\":7,\"failures\":2,\"timeouts\":1,"            \
+	"\"filters\":{\"dnsbl\":{\"calls\":7,\"failures\":2,\"timeouts\":1,"                       \
 	"\"us\":2500001,\"took\":{\"1ms\":1,\"5ms\":0,\"25ms\":4,\"more\":2},"                     \
 	"\"zones\":[{\"zone\":\"zen.test\",\"of\":\"addresses\",\"off\":\"empty?\",\"broken\":5}," \
-	"{\"zone\":\"zen.test\",\"of\":\"domains\",\"broken\":0}]}],"                              \
+	"{\"zone\":\"zen.test\",\"of\":\"domains\",\"broken\":0}]}},"                              \
 	"\"backends\":[{\"backend\":\"main\",\"servers\":["                                        \
 	"{\"server\":\"10.0.0.5:25\",\"state\":\"down\"},"                                         \
 	"{\"server\":\"10.0.0.6:25\",\"state\":\"unknown\"}]}]}"
@@ -282,8 +282,8 @@ static void test_ended(void **state)
 static void test_down(void **state)
 {
 	struct ledger a = {.n = 0}, b = {.n = 0};
-	const char *good = "{\"filters\":[{\"filter\":\"dnsbl\",\"zones\":["
-			   "{\"zone\":\"zen.test\",\"of\":\"addresses\",\"broken\":6}]}]}";
+	const char *good = "{\"filters\":{\"dnsbl\":{\"zones\":["
+			   "{\"zone\":\"zen.test\",\"of\":\"addresses\",\"broken\":6}]}}}";
 	const struct tally *t;
 
 	(void)state;
@@ -333,9 +333,10 @@ static void test_status(void **state)
 /* A worker that was taken over says what it likes. */
 static void test_nonsense(void **state)
 {
-	static const char *const answers[] = {"null", "[]", "{}", "{\"rules\":3,\"filters\":{}}",
+	static const char *const answers[] = {"null", "[]", "{}",
+		"{\"rules\":3,\"filters\":[1,{}]}",
 		"{\"rules\":[1,null,[],{\"rule\":7},{\"rule\":\"\"},{\"hits\":9}]}",
-		"{\"filters\":[{\"filter\":\"x\",\"took\":[],\"zones\":\"no\",\"calls\":-5}]}",
+		"{\"filters\":{\"x\":{\"took\":[],\"zones\":\"no\",\"calls\":-5}}}",
 		"{\"backends\":[{\"servers\":[{\"server\":\"s\"}]},3]}",
 		"{\"rules\":[{\"rule\":\"a\\\"b\\\\c\",\"mode\":\"{}\",\"hits\":1e9}]}"};
 	char longest[600];
@@ -362,8 +363,8 @@ static void test_many(void **state)
 	(void)state;
 	assert_true(buffer_add_text(&text, "{\"rules\":["));
 	for (int i = 0; i < LEDGER_MAX + 10; i++)
-		assert_true(buffer_print(&text,
-			"%s{\"rule\":\"r%d\",\"mode\":\"on\",\"hits\":%d}", i ? "," : "", i, i));
+		assert_true(buffer_print(&text, "%s{\"rule\":\"r%d\",\"mode\":\"on\",\"hits\":%d}",
+			i ? "," : "", i, i));
 	assert_true(buffer_add_text(&text, "]}"));
 	take(&a, buffer_string(&text));
 	for (int i = 0; i < 3; i++)
