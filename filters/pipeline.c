@@ -121,6 +121,14 @@ static void has_news(struct pipeline *pipeline)
 		loop_defer(pipeline->filters->setup.loop, &pipeline->deferred);
 }
 
+/* One call is one failure, however many facts it was for; one that never ran is none. */
+static void count_failure(struct call *call)
+{
+	if (!call->failed && call->state != CALL_HELD)
+		call->filters->counts[call->group->source].failures++;
+	call->failed = true;
+}
+
 void pipeline_settle(struct call *call, struct found *found, enum fact_state state, const char *why)
 {
 	struct pipeline *pipeline = call->pipeline;
@@ -137,7 +145,7 @@ void pipeline_settle(struct call *call, struct found *found, enum fact_state sta
 	note->us = clock_now_us(&pipeline->filters->setup.loop->clock) - call->started_us;
 	note->us += note->us == 0;
 	if (state == FACT_FAILED)
-		pipeline->filters->counts[call->group->source].failures++;
+		count_failure(call);
 	has_news(pipeline);
 }
 
@@ -152,11 +160,19 @@ static void unlink_call(struct call *call)
 	call->link = NULL;
 }
 
-static void count_time(struct call *call)
+static void count_call(const struct call *call)
 {
-	if (call->state != CALL_HELD)
-		call->filters->counts[call->group->source].us +=
-			clock_now_us(&call->filters->setup.loop->clock) - call->started_us;
+	struct filter_count *count = &call->filters->counts[call->group->source];
+	uint64_t us = clock_now_us(&call->filters->setup.loop->clock) - call->started_us;
+	size_t range = 0;
+
+	if (call->state == CALL_HELD)
+		return;
+	while (us > filter_ranges[range].us)
+		range++;
+	count->calls++;
+	count->us += us;
+	count->took[range]++;
 }
 
 /* It has answered: what it has not recorded is none. */
@@ -165,7 +181,7 @@ void pipeline_done(struct call *call)
 	for (unsigned i = 0; i < call->n_found; i++)
 		if (!call->found[i].settled)
 			pipeline_settle(call, &call->found[i], FACT_KNOWN, NULL);
-	count_time(call);
+	count_call(call);
 	unlink_call(call);
 	call_release(call);
 }
@@ -184,7 +200,7 @@ static void let_go(struct call *call)
 			note_of(pipeline, call->found[i].slot)->call = NULL;
 			call->found[i].settled = true;
 		}
-	count_time(call);
+	count_call(call);
 	unlink_call(call);
 	timer_clear(&pipeline->filters->setup.loop->timers, &call->timer);
 	call->state = CALL_LEAVING;
@@ -283,7 +299,6 @@ static void run_call(struct call *call)
 
 	call->state = CALL_RUNNING;
 	call->started_us = clock_now_us(&call->filters->setup.loop->clock);
-	call->filters->counts[call->group->source].calls++;
 	call->busy++;
 	status = entry_of(call)->filter->run(call);
 	call->busy--;

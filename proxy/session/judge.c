@@ -144,7 +144,7 @@ void bench_status(const struct bench *bench, struct record *r)
 	for (size_t i = 0; i < bench->policy->n_rules; i++) {
 		const struct rule *rule = policy_rule(bench->policy, i);
 
-		if (!bench->hits[i])
+		if (rule->mode == RULE_OFF)
 			continue;
 		record_open(r, NULL);
 		record_string(r, "rule", rule->name);

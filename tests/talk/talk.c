@@ -1117,6 +1117,29 @@ static void do_start(
 	need_house(t, scope);
 }
 
+/* The shared counter of that name, or STAGE.VERDICT of what was spoken. false: there is none. */
+static bool find_count(const struct shared *shared, struct span name, uint64_t *is)
+{
+	char spoken[32];
+
+	for (int i = 0; i < SHARED_COUNTER_COUNT; i++) {
+		*is = shared_count(shared, (enum shared_counter)i);
+		if (span_equal(span_text(shared_counter_name((enum shared_counter)i)), name))
+			return true;
+	}
+	for (int i = 0; i < SHARED_MOMENT_COUNT * SHARED_VERDICT_COUNT; i++) {
+		enum shared_moment moment = (enum shared_moment)(i / SHARED_VERDICT_COUNT);
+		enum shared_verdict verdict = (enum shared_verdict)(i % SHARED_VERDICT_COUNT);
+
+		snprintf(spoken, sizeof(spoken), "%s.%s", shared_moment_name(moment),
+			shared_verdict_name(verdict));
+		*is = shared_spoken(shared, moment, verdict);
+		if (span_equal(span_text(spoken), name))
+			return true;
+	}
+	return false;
+}
+
 /* count NAME NUMBER: one of the shared counters. */
 static void do_count(
 	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
@@ -1127,15 +1150,10 @@ static void do_count(
 	(void)block;
 	need_house(t, scope);
 	wire_settle(&t->wire, QUIET_MS);
-	for (int i = 0; i < SHARED_COUNTER_COUNT; i++) {
-		if (!span_equal(span_text(shared_counter_name((enum shared_counter)i)), name))
-			continue;
-		is = shared_count(t->house.shared, (enum shared_counter)i);
-		if (!span_number(span_trim(rest), UINT32_MAX, &wanted) || wanted != is)
-			fail(t, scope, "%.*s is %llu", SPAN_ARGS(name), (unsigned long long)is);
-		return;
-	}
-	fail(t, scope, "there is no counter %.*s", SPAN_ARGS(name));
+	if (!find_count(t->house.shared, name, &is))
+		fail(t, scope, "there is no counter %.*s", SPAN_ARGS(name));
+	else if (!span_number(span_trim(rest), UINT32_MAX, &wanted) || wanted != is)
+		fail(t, scope, "%.*s is %llu", SPAN_ARGS(name), (unsigned long long)is);
 }
 
 static const struct {
