@@ -742,15 +742,16 @@ void judge_count(struct transaction *t, const struct cohort *c)
 
 /* --- words --- */
 
-struct span judge_text(struct transaction *t, const struct cohort *c, const struct rule *rule,
-	const struct text *text, struct arena *arena)
+static struct span text_of(struct transaction *t, const struct cohort *c, const struct rule *rule,
+	const struct text *text, bool ascii, struct arena *arena)
 {
 	struct subject subject = subject_of(t->session->judge, c->values);
 	struct buffer out = BUFFER_INIT(TEXT_MAX);
 	struct render render = {.e = c->evaluation,
 		.subject = &subject,
 		.rule = rule,
-		.sid = session_id(t->session)};
+		.sid = session_id(t->session),
+		.ascii = ascii};
 	struct span copy;
 
 	if (!text_render(text, &render, &out)) {
@@ -761,14 +762,10 @@ struct span judge_text(struct transaction *t, const struct cohort *c, const stru
 	return copy;
 }
 
-/* Replies are ASCII unless the client asked for more (RFC 6531 3.7.4.1). */
-static void make_ascii(struct span text)
+struct span judge_text(struct transaction *t, const struct cohort *c, const struct rule *rule,
+	const struct text *text, struct arena *arena)
 {
-	char *at = (char *)text.at; /* our own copy */
-
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)at[i] >= 0x80)
-			at[i] = '?';
+	return text_of(t, c, rule, text, false, arena);
 }
 
 struct reply judge_reply(struct transaction *t, const struct cohort *c, struct arena *arena)
@@ -778,11 +775,10 @@ struct reply judge_reply(struct transaction *t, const struct cohort *c, struct a
 
 	if (!a)
 		return REPLY(451, "4.4.3", "A lookup failed, try again later");
-	reply = (struct reply){
-		.code = a->code, .text = judge_text(t, c, c->outcome.rule, a->text, arena)};
+	/* ASCII unless the client asked for more (RFC 6531 3.7.4.1). */
+	reply = (struct reply){.code = a->code,
+		.text = text_of(t, c, c->outcome.rule, a->text, !t->envelope.smtputf8, arena)};
 	memcpy(reply.enhanced, a->enhanced, sizeof(reply.enhanced));
-	if (!t->envelope.smtputf8)
-		make_ascii(reply.text);
 	return reply;
 }
 
