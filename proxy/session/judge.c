@@ -108,6 +108,7 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->early_talker = find_slot(policy, "client.early_talker");
 	b->hits = arena_alloc(arena, policy->n_rules * sizeof(*b->hits));
 	*out = b;
+	b->loop = worker->loop;
 	if (open_filters(b, worker, filters, err))
 		return true;
 	bench_close(out);
@@ -121,10 +122,13 @@ void bench_close(struct bench **bench)
 
 	if (!b)
 		return;
+	while (b->filters && !filters_quiet(b->filters))
+		loop_turn(b->loop, true);
 	if (b->filters)
 		filters_close(&b->filters);
 	if (b->dns)
 		dns_close(&b->dns);
+	loop_turn(b->loop, false); /* questions of filters themselves hear that they are cancelled */
 	arena = b->arena;
 	*bench = NULL;
 	arena_free(&arena);
