@@ -108,6 +108,7 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->early_talker = find_slot(policy, "client.early_talker");
 	b->hits = arena_alloc(arena, policy->n_rules * sizeof(*b->hits));
 	*out = b;
+	b->loop = worker->loop;
 	if (open_filters(b, worker, filters, err))
 		return true;
 	bench_close(out);
@@ -121,10 +122,13 @@ void bench_close(struct bench **bench)
 
 	if (!b)
 		return;
+	while (b->filters && !filters_quiet(b->filters))
+		loop_turn(b->loop, true);
 	if (b->filters)
 		filters_close(&b->filters);
 	if (b->dns)
 		dns_close(&b->dns);
+	loop_turn(b->loop, false); /* questions of filters themselves hear that they are cancelled */
 	arena = b->arena;
 	*bench = NULL;
 	arena_free(&arena);
@@ -742,15 +746,16 @@ void judge_count(struct transaction *t, const struct cohort *c)
 
 /* --- words --- */
 
-struct span judge_text(struct transaction *t, const struct cohort *c, const struct rule *rule,
-	const struct text *text, struct arena *arena)
+static struct span text_of(struct transaction *t, const struct cohort *c, const struct rule *rule,
+	const struct text *text, bool ascii, struct arena *arena)
 {
 	struct subject subject = subject_of(t->session->judge, c->values);
 	struct buffer out = BUFFER_INIT(TEXT_MAX);
 	struct render render = {.e = c->evaluation,
 		.subject = &subject,
 		.rule = rule,
-		.sid = session_id(t->session)};
+		.sid = session_id(t->session),
+		.ascii = ascii};
 	struct span copy;
 
 	if (!text_render(text, &render, &out)) {
@@ -761,14 +766,10 @@ struct span judge_text(struct transaction *t, const struct cohort *c, const stru
 	return copy;
 }
 
-/* Replies are ASCII unless the client asked for more (RFC 6531 3.7.4.1). */
-static void make_ascii(struct span text)
+struct span judge_text(struct transaction *t, const struct cohort *c, const struct rule *rule,
+	const struct text *text, struct arena *arena)
 {
-	char *at = (char *)text.at; /* our own copy */
-
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)at[i] >= 0x80)
-			at[i] = '?';
+	return text_of(t, c, rule, text, false, arena);
 }
 
 struct reply judge_reply(struct transaction *t, const struct cohort *c, struct arena *arena)
@@ -778,11 +779,10 @@ struct reply judge_reply(struct transaction *t, const struct cohort *c, struct a
 
 	if (!a)
 		return REPLY(451, "4.4.3", "A lookup failed, try again later");
-	reply = (struct reply){
-		.code = a->code, .text = judge_text(t, c, c->outcome.rule, a->text, arena)};
+	/* ASCII unless the client asked for more (RFC 6531 3.7.4.1). */
+	reply = (struct reply){.code = a->code,
+		.text = text_of(t, c, c->outcome.rule, a->text, !t->envelope.smtputf8, arena)};
 	memcpy(reply.enhanced, a->enhanced, sizeof(reply.enhanced));
-	if (!t->envelope.smtputf8)
-		make_ascii(reply.text);
 	return reply;
 }
 

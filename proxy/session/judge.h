@@ -30,6 +30,7 @@ struct worker;
 /* Of a worker: its rules with the filters that measure for them. */
 struct bench {
 	const struct policy *policy; /* borrowed */
+	struct loop *loop;           /* borrowed */
 	struct filters *filters;     /* owned */
 	struct dns *dns;             /* owned */
 	struct arena *arena;         /* owned */

@@ -8,6 +8,7 @@ import pytest
 
 from harness.certificate import Authority
 from harness.load import Load
+from harness.nsd import Nsd, Silence
 from harness.postern import Postern
 from harness.sink import Sink
 
@@ -50,6 +51,16 @@ def sink(stack):
         s = Sink(**options)
         stack.callback(s.stop)
         return s
+    return start
+
+
+@pytest.fixture
+def dns(stack, tmp_path):
+    """dns(zone): a DNS server that is ready; dns(None): one that never answers."""
+    def start(zone=""):
+        server = Silence() if zone is None else Nsd(tmp_path, zone)
+        stack.callback(server.stop)
+        return server
     return start
 
 

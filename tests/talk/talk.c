@@ -30,6 +30,9 @@ struct talk {
 	struct wire wire;
 	struct house_file *files; /* owned */
 	bool open;                /* the house stands */
+	bool disk_held;
+	uv_work_t disk;
+	uv_sem_t disk_released;
 	bool verbose;
 };
 
@@ -883,6 +886,51 @@ static void do_status(
 	record_free(&r);
 }
 
+/* --- the disk --- */
+
+/* Work for libuv's one thread that blocks it: what is to be written waits behind it. */
+static void disk_wait(uv_work_t *work)
+{
+	struct talk *t = work->data;
+
+	uv_sem_wait(&t->disk_released);
+}
+
+static void disk_free(uv_work_t *work, int status)
+{
+	struct talk *t = work->data;
+
+	(void)status;
+	uv_sem_destroy(&t->disk_released);
+	t->disk_held = false;
+}
+
+static void disk_release(struct talk *t)
+{
+	uv_sem_post(&t->disk_released);
+	while (t->disk_held)
+		loop_turn(&t->house.loop, true);
+}
+
+/* disk hold, disk release: what is written off the loop. */
+static void do_disk(
+	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
+{
+	(void)block;
+	need_house(t, scope);
+	wire_settle(&t->wire, QUIET_MS);
+	if (span_equal(rest, SPAN("release")) && t->disk_held) {
+		disk_release(t);
+	} else if (span_equal(rest, SPAN("hold")) && !t->disk_held) {
+		t->disk_held = true;
+		t->disk.data = t;
+		ENSURE(uv_sem_init(&t->disk_released, 0) == 0);
+		ENSURE(uv_queue_work(&t->house.loop.uv, &t->disk, disk_wait, disk_free) == 0);
+	} else {
+		fail(t, scope, "disk hold, then disk release");
+	}
+}
+
 /* --- the DNS server --- */
 
 static void dns_fault(struct talk *t, const struct scope *scope, struct span name, struct span what)
@@ -1169,6 +1217,7 @@ static const struct {
 	{"log", do_log},
 	{"status", do_status},
 	{"count", do_count},
+	{"disk", do_disk},
 	{"dns", do_dns},
 	{"quarantine", do_quarantine},
 	{"drain", do_drain},
@@ -1273,6 +1322,8 @@ static int play(const char *path, bool verbose)
 	check_leftovers(t);
 	if (verbose)
 		fputs(buffer_string(&t->wire.transcript), stdout);
+	if (t->disk_held)
+		disk_release(t);
 	house_close(&t->house);
 	wire_close(&t->wire);
 	script_free(&t->script);
@@ -1313,6 +1364,7 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	setenv("UV_THREADPOOL_SIZE", "1", 1); /* `disk hold` blocks it */
 	argv += verbose;
 	argc -= verbose;
 	if (argc < 2) {

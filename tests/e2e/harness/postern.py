@@ -26,6 +26,7 @@ listen "{host}:{port}" {{ {listen} }}
 relay_domains {relay_domains}
 admin {{ socket "{directory}/control.sock" http "{host}:{http}" }}
 log {{ {log} }}
+{dns}
 {more}
 """
 
@@ -58,11 +59,12 @@ class Postern:
     """backend: a Peer or Sink, or several; backend_options: text of its block ('client_info proxy_v2').
 
     listen, relay_domains, log, more: text as it stands in postern.conf. env: for the process.
+    rules: the text of rules.d/test.rules. dns: whoever listens on its `port` (Nsd, Silence) is the one resolver.
     `ends_with`: the exit status that stop() expects; a test that kills it says so there.
     """
 
     def __init__(self, backend, listen="tls none", backend_options="", relay_domains='{ "example.com" }', workers=2,
-                 more="", log="format json to stderr", hostname="mx.example.com", env=None):
+                 more="", log="format json to stderr", hostname="mx.example.com", rules="", dns=None, env=None):
         assert Path(BINARY).exists(), f"no postern at {BINARY}: build it, or name it by $POSTERN"
         self.directory = Path(tempfile.mkdtemp(prefix="postern-e2e."))
         self.directory.chmod(0o755)  # workers that gave up root must reach the state folder
@@ -74,13 +76,24 @@ class Postern:
             self.user = f'user "{user.pw_name}"'
         self.port, self.http = free_port(), free_port()
         self.settings = dict(backend=backend, listen=listen, backend_options=backend_options,
-                             relay_domains=relay_domains, workers=workers, more=more, log=log, hostname=hostname)
+                             relay_domains=relay_domains, workers=workers, more=more, log=log, hostname=hostname, dns=dns)
         self.file = self.directory / "postern.conf"
         self.env = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
                     **(env or {})}
         self.process, self.ends_with = None, 0
         self.kept = None  # standard error, once the folder is gone
         self.configure()
+        if rules:
+            self.write("rules.d/test.rules", rules)
+
+    def write(self, name, text):
+        """Writes a file beside postern.conf, such as rules.d/NAME.rules or a list; whole or not at all."""
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        new = path.with_name(f".{path.name}.new")
+        new.write_text(text)
+        new.replace(path)
+        return path
 
     def configure(self, **changes):
         """Writes postern.conf anew with some settings changed; a running postern sees it at its next reload."""
@@ -93,9 +106,11 @@ class Postern:
         if "client_info" not in options:
             options += " client_info none"  # the default is proxy_v2, which few of the tests' backends want
         block = f'backend "main" {{ {servers} protocol {backends[0].protocol} {options} }}'
+        dns = s.pop("dns")
+        dns = f'dns {{ server "{HOST}:{dns.port}" timeout 3s }}' if dns else ""
         new = self.file.with_suffix(".new")
         new.write_text(CONFIG.format(host=HOST, port=self.port, http=self.http, directory=self.directory,
-                                     user=self.user, backends=block, **s))
+                                     user=self.user, backends=block, dns=dns, **s))
         new.replace(self.file)
 
     def start(self):
