@@ -207,11 +207,12 @@ def test_dev_run_carries_mail_into_a_maildir(folder):
         assert f"127.0.0.1:{run.port}" in line
         run.until("Ctrl-C")
         with smtplib.SMTP("127.0.0.1", run.port) as client:
-            client.sendmail("you@example.org", ["alice@example.com"], "Subject: first\r\n\r\nHello.\r\n")
+            client.sendmail("you@example.org", ["alice@example.com"], "From: you@example.org\r\nSubject: first\r\n\r\nHello.\r\n")
         message, = (folder / "Maildir/new").iterdir()
         text = message.read_text()
         assert text.startswith("Return-Path: <you@example.org>\nDelivered-To: alice@example.com\nReceived: ")
-        assert text.endswith("Subject: first\n\nHello.\n")
+        assert text.endswith("From: you@example.org\nSubject: first\n\nHello.\n")
+        assert "\nX-Spam-Score: " in text  # the default rules are in force
         run.process.send_signal(signal.SIGINT)
         run.until("stopped")
         run.process.wait(DEADLINE_S)
