@@ -28,7 +28,8 @@ enum {
 };
 
 static const struct fact facts[] = {
-	[DNSBL] = {"dnsbl", TYPE_IP, STAGE_CONNECT, FACT_MANY | FACT_ANY | FACT_OF_TEXT | FACT_OF_FIELD, NULL,
+	[DNSBL] = {"dnsbl", TYPE_IP, STAGE_CONNECT,
+		FACT_MANY | FACT_ANY | FACT_OF_TEXT | FACT_OF_FIELD, NULL,
 		"what a blocklist in DNS answers for a field: dnsbl(\"zone\", FIELD)"},
 	{.name = NULL},
 };
