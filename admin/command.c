@@ -163,6 +163,7 @@ static int take_config(struct invocation *invocation, char **argv, int *at)
 	if (!argv[*at][2])
 		++*at;
 	invocation->config_path = value;
+	invocation->config_given = true;
 	return CLI_OK;
 }
 

@@ -89,6 +89,6 @@ int cli_config(const struct invocation *invocation)
 		return doc(invocation);
 	if (strcmp(what, "man") == 0 && alone)
 		return man();
-	return cli_usage(
-		invocation, "it is `config show` or `config doc [KEY | facts | language | filters]`");
+	return cli_usage(invocation,
+		"it is `config show` or `config doc [KEY | facts | language | filters]`");
 }

@@ -1,9 +1,11 @@
 /*
  * `postern status`. What is wrong comes to the eye first: a failed reload, a worker that does not
- * answer, a backend that is down, log lines that were lost. Numbers of all workers are added up;
+ * answer, a backend that is down, a blocklist that is switched off, log lines that were lost.
+ * Numbers of all workers are added up;
  * --json has them each.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "admin/command.h"
@@ -11,7 +13,13 @@
 #include "admin/json.h"
 #include "admin/table.h"
 
-enum { ANSWER_MAX = 256 * 1024 * 1024, ANSWER_MS = 10 * 1000, SESSIONS_SHOWN = 20, TEXT_SIZE = 32 };
+enum {
+	ANSWER_MAX = 256 * 1024 * 1024,
+	ANSWER_MS = 10 * 1000,
+	SESSIONS_SHOWN = 20,
+	RULES_SHOWN = 20,
+	TEXT_SIZE = 32
+};
 
 struct view {
 	struct arena *arena;
@@ -86,6 +94,18 @@ static void print_lost_lines(const struct view *v)
 				lost == 1 ? "" : "s"));
 }
 
+static void print_lists_off(const struct view *v)
+{
+	const struct json *zones = json_get(v->status, "zones");
+
+	for (const struct json *z = zones ? zones->first : NULL; z; z = z->next)
+		if (json_get(z, "off"))
+			print_line(v, TONE_WARN,
+				arena_print(v->arena, "The list %s (of %s) is switched off: %s",
+					json_text(z, "zone"), json_text(z, "of"),
+					json_text(z, "off")));
+}
+
 static void print_head(const struct view *v)
 {
 	const char *state = json_text(v->status, "state");
@@ -100,6 +120,7 @@ static void print_head(const struct view *v)
 		json_text(v->status, "generation"), when(v->arena, v->status, "loaded"));
 	print_reload(v);
 	print_lost_lines(v);
+	print_lists_off(v);
 	putchar('\n');
 }
 
@@ -265,6 +286,110 @@ static void print_backends(const struct view *v)
 	table_print(&table, stdout, v->colour);
 }
 
+/* --- rules and lookups --- */
+
+struct ranked {
+	const struct json *json;
+	long long count;
+	size_t place; /* in the daemon's answer: equals stay in its order */
+};
+
+static int compare_ranks(const void *left, const void *right)
+{
+	const struct ranked *a = left, *b = right;
+
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	return a->place < b->place ? -1 : 1;
+}
+
+/* The members of a list whose `key` is not 0, most first. *left_out: how many others there are. */
+static struct ranked *rank(
+	const struct view *v, const struct json *list, const char *key, size_t *n, size_t *left_out)
+{
+	struct ranked *ranks;
+
+	*n = 0;
+	for (const struct json *j = list ? list->first : NULL; j; j = j->next)
+		++*n;
+	ranks = arena_alloc(v->arena, (*n + 1) * sizeof(*ranks));
+	*left_out = *n;
+	*n = 0;
+	for (const struct json *j = list ? list->first : NULL; j; j = j->next)
+		if (json_number(j, key) > 0) {
+			ranks[*n] = (struct ranked){j, json_number(j, key), *n};
+			++*n;
+		}
+	*left_out -= *n;
+	qsort(ranks, *n, sizeof(*ranks), compare_ranks);
+	return ranks;
+}
+
+static void add_rule(struct table *table, const struct json *rule)
+{
+	bool monitor = strcmp(json_text(rule, "mode"), "monitor") == 0;
+
+	table_row(table);
+	table_cell(table, TONE_PLAIN, "%s", json_text(rule, "rule"));
+	table_cell(table, TONE_PLAIN, "%s", json_text(rule, "hits"));
+	table_cell(table, TONE_DIM, "%s", monitor ? "monitor" : "");
+}
+
+static void print_rules(const struct view *v)
+{
+	static const char *const heads[] = {"RULE", ">HITS", "", NULL};
+	struct table table;
+	size_t n, never;
+	const struct ranked *ranks = rank(v, json_get(v->status, "rules"), "hits", &n, &never);
+
+	table_init(&table, v->arena, heads);
+	for (size_t i = 0; i < n && i < RULES_SHOWN; i++)
+		add_rule(&table, ranks[i].json);
+	if (n + never == 0)
+		return;
+	putchar('\n');
+	if (n)
+		table_print(&table, stdout, v->colour);
+	if (n > RULES_SHOWN || never)
+		print_line(v, TONE_DIM,
+			arena_print(v->arena, "%s%zu rule%s never true; --json lists all",
+				n > RULES_SHOWN ? arena_print(v->arena, "... and %zu more; ",
+							  n - RULES_SHOWN)
+						: "",
+				never, never == 1 ? " was" : "s were"));
+}
+
+static void add_lookup(struct table *table, const struct json *lookup)
+{
+	long long calls = json_number(lookup, "calls"), failed = json_number(lookup, "failures"),
+		  late = json_number(lookup, "timeouts");
+
+	table_row(table);
+	table_cell(table, TONE_PLAIN, "%s", json_text(lookup, "filter"));
+	table_cell(table, TONE_PLAIN, "%lld", calls);
+	table_cell(table, failed ? TONE_WARN : TONE_PLAIN, "%lld", failed);
+	table_cell(table, late ? TONE_WARN : TONE_PLAIN, "%lld", late);
+	table_cell(table, TONE_PLAIN, "%.1f",
+		(double)json_number(lookup, "us") / 1000 / (double)calls);
+}
+
+static void print_lookups(const struct view *v)
+{
+	static const char *const heads[] = {
+		"LOOKUP", ">CALLS", ">FAILED", ">TIMED OUT", ">MEAN MS", NULL};
+	struct table table;
+	size_t n, unused;
+	const struct ranked *ranks = rank(v, json_get(v->status, "lookups"), "calls", &n, &unused);
+
+	table_init(&table, v->arena, heads);
+	for (size_t i = 0; i < n; i++)
+		add_lookup(&table, ranks[i].json);
+	if (n == 0)
+		return;
+	putchar('\n');
+	table_print(&table, stdout, v->colour);
+}
+
 /* --- sessions --- */
 
 static void add_session(
@@ -333,6 +458,8 @@ static void print_view(const struct view *v)
 	print_head(v);
 	print_processes(v);
 	print_backends(v);
+	print_rules(v);
+	print_lookups(v);
 	print_sessions(v);
 	print_totals(v);
 }

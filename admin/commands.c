@@ -24,8 +24,20 @@ const struct cli_command cli_commands[] = {
 		"fails.",
 		0, CLI_WORDS_MAX - 1, {{"-v", NULL, "name each test, and the rule that decided"}},
 		cli_test},
-	LATER("explain", "--ip A --from S --to R... [MESSAGE.eml]",
-		"one session, offline: every fact, every rule, the verdict"),
+	{"explain", "[MESSAGE.eml]", "one session, offline: every fact, every rule, the verdict",
+		"The filters measure as they would for this client, over the real DNS; nothing is\n"
+		"sent anywhere. Without MESSAGE it ends behind RCPT. Exit status 0 if the rules "
+		"take\n"
+		"it, or may still do so, 1 if not.",
+		0, 1,
+		{{"--ip", "A", "the client's address"}, {"--helo", "H", "what it says in EHLO"},
+			{"--from", "S", "the sender; \"\" is the null one"},
+			{"--to", "R", "a recipient; may be given several times"},
+			{"--fact", "F=V", "a fact as it shall be; several times"},
+			{"--rules", "FILE", "these rules, not the configuration's; several times"},
+			{"--no-dns", NULL, "ask no DNS: what needs it is unknown"},
+			{"--json", NULL, "one JSON object, for programs"}},
+		cli_explain},
 	LATER("trace", "ID | --ip A | --from S | --to R | --since 2h",
 		"look a session up in the history"),
 	LATER("replay", "--rules DIR [--since 1d]", "run other rules over the recorded sessions"),

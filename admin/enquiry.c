@@ -3,25 +3,33 @@
 #include <stdlib.h>
 
 #include "admin/keeper.h"
+#include "admin/ledger.h"
+#include "admin/metrics.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
 
-enum { ENQUIRY_MAX = 64 * 1024 * 1024, EXIT_NOT_WHOLE = 1 };
+enum {
+	ENQUIRY_MAX = 64 * 1024 * 1024,
+	SUM_MAX = 32 * 1024 * 1024,
+	METRICS_MAX = 32 * 1024 * 1024,
+	EXIT_NOT_WHOLE = 1
+};
 
 /* A worker that was asked. */
 struct asked {
 	struct link_frame worker;
-	bool answered;
+	enum { ASKED_SILENT, ASKED_ANSWERED, ASKED_ENDED } state;
 };
 
 struct enquiry {
 	struct enquiry *next;
 	struct keeper *keeper;
 	uint32_t id;
+	enum enquiry_form form;
 	struct timer timer;
 	struct buffer
 		state; /* the supervisor's object without its closing brace; empty: not there yet */
-	struct buffer workers;  /* objects, with commas */
+	struct buffer workers;  /* status: objects, with commas */
 	struct asked *asked;    /* owned */
 	size_t n_asked, n_open; /* n_open: answers still to come, the supervisor's included */
 };
@@ -57,6 +65,40 @@ static bool add_worker(struct enquiry *e, const struct link_frame *worker, struc
 	       buffer_add_char(&e->workers, '}');
 }
 
+static struct asked *asked_of(struct enquiry *e, const struct link *link)
+{
+	for (size_t i = 0; i < e->n_asked; i++)
+		if (e->asked[i].worker.pid == link->worker.pid)
+			return &e->asked[i];
+	return NULL;
+}
+
+/* Whether it has answered and is of the newest generation that has: what an old one knows of zones
+ * and servers may be of no interest any more. */
+static bool speaks_for_now(struct enquiry *e, const struct link *link)
+{
+	const struct asked *asked = asked_of(e, link);
+
+	if (!asked || asked->state != ASKED_ANSWERED)
+		return false;
+	for (size_t i = 0; i < e->n_asked; i++)
+		if (e->asked[i].state == ASKED_ANSWERED &&
+			e->asked[i].worker.generation > asked->worker.generation)
+			return false;
+	return true;
+}
+
+/* To be freed. */
+static struct ledger sum_of(struct enquiry *e)
+{
+	struct ledger sum = {.n = 0};
+
+	ledger_add(&sum, &e->keeper->ended, false);
+	for (const struct link *link = e->keeper->links; link; link = link->next)
+		ledger_add(&sum, &link->ledger, speaks_for_now(e, link));
+	return sum;
+}
+
 static bool add_totals(struct enquiry *e)
 {
 	const struct shared *shared = e->keeper->shared;
@@ -75,16 +117,73 @@ static bool add_totals(struct enquiry *e)
 	return ok;
 }
 
+static bool add_sum(struct enquiry *e)
+{
+	struct ledger sum = sum_of(e);
+	struct record r;
+	struct span members;
+	bool ok;
+
+	record_init(&r, true, SUM_MAX);
+	ledger_status(&sum, &r);
+	members = record_finish(&r);
+	/* Without its braces. */
+	ok = buffer_add_char(&e->state, ',') &&
+	     buffer_add(&e->state, span_from(span_first(members, members.len - 1), 1));
+	record_free(&r);
+	ledger_free(&sum);
+	return ok;
+}
+
 static bool compose(struct enquiry *e)
 {
 	if (e->state.len == 0)
 		return false;
 	for (size_t i = 0; i < e->n_asked; i++)
-		if (!e->asked[i].answered && !add_worker(e, &e->asked[i].worker, SPAN_NONE))
+		if (e->asked[i].state != ASKED_ANSWERED &&
+			!add_worker(e, &e->asked[i].worker, SPAN_NONE))
 			return false;
-	return add_totals(e) && buffer_add_text(&e->state, ",\"workers\":[") &&
+	return add_totals(e) && add_sum(e) && buffer_add_text(&e->state, ",\"workers\":[") &&
 	       buffer_add(&e->state, buffer_span(&e->workers)) &&
 	       buffer_add_text(&e->state, "]}\n");
+}
+
+static void answer_status(struct enquiry *e)
+{
+	if (compose(e))
+		reception_answer(e->keeper->reception, e->id, 0, buffer_span(&e->state));
+	else
+		reception_answer(e->keeper->reception, e->id, EXIT_NOT_WHOLE,
+			SPAN("The supervisor does not answer.\n"));
+}
+
+static unsigned silent_of(const struct enquiry *e)
+{
+	unsigned silent = 0;
+
+	for (size_t i = 0; i < e->n_asked; i++)
+		silent += e->asked[i].state == ASKED_SILENT;
+	return silent;
+}
+
+static void answer_metrics(struct enquiry *e)
+{
+	struct arena *arena = arena_new(16 * 1024);
+	struct ledger sum = sum_of(e);
+	struct metrics_sources sources = {
+		.shared = e->keeper->shared, .sum = &sum, .silent = silent_of(e)};
+	struct buffer text = BUFFER_INIT(METRICS_MAX);
+
+	if (e->state.len && buffer_add_char(&e->state, '}'))
+		sources.state = json_read(arena, buffer_span(&e->state));
+	if (metrics_write(&sources, &text))
+		reception_answer(e->keeper->reception, e->id, 0, buffer_span(&text));
+	else
+		reception_answer(e->keeper->reception, e->id, EXIT_NOT_WHOLE,
+			SPAN("The metrics are too many.\n"));
+	buffer_free(&text);
+	ledger_free(&sum);
+	arena_free(&arena);
 }
 
 static void finish(struct enquiry *e)
@@ -93,11 +192,10 @@ static void finish(struct enquiry *e)
 
 	ENSURE(*at == e);
 	*at = e->next;
-	if (compose(e))
-		reception_answer(e->keeper->reception, e->id, 0, buffer_span(&e->state));
+	if (e->form == ENQUIRY_STATUS)
+		answer_status(e);
 	else
-		reception_answer(e->keeper->reception, e->id, EXIT_NOT_WHOLE,
-			SPAN("The supervisor does not answer.\n"));
+		answer_metrics(e);
 	enquiry_free(e);
 }
 
@@ -127,17 +225,21 @@ static void ask_workers(struct enquiry *e, uint32_t sessions)
 			.id = e->id,
 			.payload = span_make(&sessions, sizeof(sessions))};
 
-		e->asked[e->n_asked++].worker = link->worker;
-		e->n_open += ipc_send(link->ipc, &frame);
+		bool asked = ipc_send(link->ipc, &frame);
+
+		e->asked[e->n_asked++] = (struct asked){
+			.worker = link->worker, .state = asked ? ASKED_SILENT : ASKED_ENDED};
+		e->n_open += asked;
 	}
 }
 
-void enquiry_start(struct keeper *keeper, uint32_t id, uint32_t sessions)
+void enquiry_start(struct keeper *keeper, uint32_t id, enum enquiry_form form, uint32_t sessions)
 {
 	struct enquiry *e = memory_zeroed(sizeof(*e));
 
 	e->keeper = keeper;
 	e->id = id;
+	e->form = form;
 	e->timer.fire = on_timer;
 	e->state = e->workers = BUFFER_INIT(ENQUIRY_MAX);
 	e->next = keeper->enquiries;
@@ -157,22 +259,15 @@ void enquiry_on_state(struct keeper *keeper, uint32_t id, struct span json)
 	count_answer(e);
 }
 
-static struct asked *asked_of(struct enquiry *e, const struct link *link)
-{
-	for (size_t i = 0; i < e->n_asked; i++)
-		if (e->asked[i].worker.pid == link->worker.pid)
-			return &e->asked[i];
-	return NULL;
-}
-
 void enquiry_on_worker(struct link *link, uint32_t id, struct span json)
 {
 	struct enquiry *e = *find(link->keeper, id);
 	struct asked *asked = e ? asked_of(e, link) : NULL;
 
-	if (!asked || asked->answered)
+	if (!asked || asked->state != ASKED_SILENT)
 		return;
-	asked->answered = add_worker(e, &asked->worker, json);
+	if (e->form == ENQUIRY_METRICS || add_worker(e, &asked->worker, json))
+		asked->state = ASKED_ANSWERED;
 	count_answer(e);
 }
 
@@ -184,9 +279,9 @@ void enquiry_on_link_end(struct link *link)
 		struct asked *asked = asked_of(e, link);
 
 		next = e->next;
-		if (!asked || asked->answered)
+		if (!asked || asked->state != ASKED_SILENT)
 			continue;
-		asked->answered = add_worker(e, &asked->worker, SPAN_NONE);
+		asked->state = ASKED_ENDED;
 		count_answer(e);
 	}
 }

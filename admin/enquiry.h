@@ -1,11 +1,13 @@
 /*
- * enquiry: one `status` request: the supervisor's word on the processes, each worker's on its
- * sessions and backends, and the shared counters, put together as one JSON object:
+ * enquiry: one `status` or `metrics` request: the supervisor's word on the processes, each worker's
+ * on its sessions, rules and backends, and the shared counters. For `status` they are put together
+ * as one JSON object:
  *
- *     {supervisor's members..., "totals":{...},
- * "workers":[{"number","generation","pid","answered","status":{...}}]}
+ *     {supervisor's members..., "totals":{...}, "rules":[...], "lookups":[...], "zones":[...],
+ *     "workers":[{"number","generation","pid","answered","status":{...}}]}
  *
- * A worker that does not answer in time is listed without "status".
+ * Rules, lookups and zones are the sum over all workers, ended ones too (admin/ledger.h). A worker
+ * that does not answer in time is listed without "status". For `metrics` see admin/metrics.h.
  */
 #ifndef ADMIN_ENQUIRY_H
 #define ADMIN_ENQUIRY_H
@@ -19,8 +21,10 @@ struct link;
 
 enum { ENQUIRY_MS = 2000 };
 
-/* reception_answer follows under this id. */
-void enquiry_start(struct keeper *keeper, uint32_t id, uint32_t sessions);
+enum enquiry_form { ENQUIRY_STATUS, ENQUIRY_METRICS };
+
+/* reception_answer follows under this id. sessions: of each worker at most so many are listed. */
+void enquiry_start(struct keeper *keeper, uint32_t id, enum enquiry_form form, uint32_t sessions);
 
 /* Answers; those to nobody's question are ignored. */
 void enquiry_on_state(struct keeper *keeper, uint32_t id, struct span json);

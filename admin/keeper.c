@@ -8,7 +8,6 @@
 
 #include "admin/enquiry.h"
 #include "admin/logwriter.h"
-#include "admin/metrics.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
 #include "proxy/config/config.h"
@@ -18,8 +17,7 @@
 enum {
 	KEEPER_MAGIC = 0x6ee9e400,
 	ORPHAN_MS = 10000, /* the workers' last lines come within */
-	LAST_LINES_MS = 2000,
-	METRICS_MAX = 256 * 1024
+	LAST_LINES_MS = 2000
 };
 
 bool keeper_ask_supervisor(
@@ -45,15 +43,6 @@ static void ask_or_refuse(
 		reception_answer(keeper->reception, id, 1, SPAN("The supervisor is gone.\n"));
 }
 
-static void answer_metrics(struct keeper *keeper, uint32_t id)
-{
-	struct buffer text = BUFFER_INIT(METRICS_MAX);
-	bool ok = metrics_write(keeper->shared, &text);
-
-	reception_answer(keeper->reception, id, ok ? 0 : 1, buffer_span(&text));
-	buffer_free(&text);
-}
-
 static void on_request(void *context, uint32_t id, const struct control_request *request)
 {
 	struct keeper *keeper = context;
@@ -62,7 +51,7 @@ static void on_request(void *context, uint32_t id, const struct control_request 
 	MAGIC_ENSURE(keeper, KEEPER_MAGIC);
 	switch (request->verb) {
 	case CONTROL_STATUS:
-		enquiry_start(keeper, id, request->number);
+		enquiry_start(keeper, id, ENQUIRY_STATUS, request->number);
 		break;
 	case CONTROL_RELOAD:
 		ask_or_refuse(keeper, FRAME_ASK_RELOAD, id, span_make(&ask, sizeof(ask)));
@@ -74,7 +63,7 @@ static void on_request(void *context, uint32_t id, const struct control_request 
 		reception_answer(keeper->reception, id, 0, SPAN(POSTERN_VERSION "\n"));
 		break;
 	case CONTROL_METRICS:
-		answer_metrics(keeper, id);
+		enquiry_start(keeper, id, ENQUIRY_METRICS, 0);
 		break;
 	}
 }
@@ -84,6 +73,7 @@ static void on_request(void *context, uint32_t id, const struct control_request 
 static void link_free(struct link *link)
 {
 	ipc_close(&link->ipc);
+	ledger_free(&link->ledger);
 	free(link);
 }
 
@@ -103,6 +93,7 @@ static void on_link_end(void *context)
 	struct keeper *keeper = link->keeper;
 
 	enquiry_on_link_end(link);
+	ledger_add(&keeper->ended, &link->ledger, false);
 	link_remove(link);
 	if (keeper->state == KEEPER_ORPHANED && !keeper->links)
 		end_process(keeper, EXIT_SUCCESS);
@@ -114,13 +105,23 @@ static void close_fds(const struct ipc_frame *frame)
 		close(frame->fds[i]);
 }
 
+/* An answer, or the last word of one that ends. */
+static void on_status(struct link *link, const struct ipc_frame *frame)
+{
+	struct arena *arena = arena_new(64 * 1024);
+
+	ledger_take(&link->ledger, json_read(arena, frame->payload));
+	arena_free(&arena);
+	enquiry_on_worker(link, frame->id, frame->payload);
+}
+
 static void on_link_frame(void *context, const struct ipc_frame *frame)
 {
 	struct link *link = context;
 
 	close_fds(frame);
 	if (frame->type == FRAME_STATUS_IS && frame->n_fds == 0)
-		enquiry_on_worker(link, frame->id, frame->payload);
+		on_status(link, frame);
 	else
 		on_link_end(link); /* nonsense */
 }
@@ -300,6 +301,7 @@ static void close_all(struct keeper *keeper)
 		keeper->links = link->next;
 		link_free(link);
 	}
+	ledger_free(&keeper->ended);
 	ipc_close(&keeper->supervisor);
 	timer_clear(&keeper->loop.timers, &keeper->orphaned);
 	uv_close((uv_handle_t *)&keeper->term, NULL);

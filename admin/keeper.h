@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "admin/ledger.h"
 #include "lib/base/log.h"
 #include "lib/net/ipc.h"
 #include "lib/net/loop.h"
@@ -31,7 +32,8 @@ struct link {
 	struct link *next;
 	struct keeper *keeper;
 	struct link_frame worker;
-	struct ipc *ipc; /* owned */
+	struct ipc *ipc;      /* owned */
+	struct ledger ledger; /* as it last said */
 };
 
 struct keeper {
@@ -45,7 +47,8 @@ struct keeper {
 	struct logwriter *writer;    /* owned */
 	struct reception *reception; /* owned: the control socket */
 	struct link *links;          /* owned list */
-	struct enquiry *enquiries;   /* owned list: status requests under way */
+	struct ledger ended;         /* of workers that have ended */
+	struct enquiry *enquiries;   /* owned list: requests to all workers under way */
 	int log_fd;                  /* owned */
 	uv_signal_t term;
 	struct timer orphaned;

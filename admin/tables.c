@@ -120,6 +120,7 @@ static bool print_facts_json(FILE *out, struct err *err)
 {
 	struct filter_set *set = filter_set_new(NULL, 0, "", err);
 	struct record r;
+	struct span all;
 
 	if (!set)
 		return false;
@@ -127,7 +128,8 @@ static bool print_facts_json(FILE *out, struct err *err)
 	record_list(&r, "facts");
 	each_fact(filter_set_registry(set), add_fact_record, &r);
 	record_close(&r);
-	fprintf(out, "%.*s\n", SPAN_ARGS(record_finish(&r)));
+	all = record_finish(&r);
+	fprintf(out, "%.*s\n", SPAN_ARGS(all));
 	record_free(&r);
 	filter_set_free(&set);
 	return true;

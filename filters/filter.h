@@ -34,6 +34,9 @@ struct filter {
 
 	/* Stop waiting: call_done() soon. NULL if it never waits. */
 	void (*cancel)(struct call *call);
+
+	/* Members for `postern status` about what it keeps from call to call. Or NULL. */
+	void (*status)(const struct filter_home *home, struct record *r);
 };
 
 #endif

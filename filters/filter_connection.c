@@ -20,9 +20,9 @@ static const struct fact_choice results[] = {
 	{"pass", NULL}, {"fail", NULL}, {"none", NULL}, {NULL, NULL}};
 
 static const struct fact facts[] = {
-	[CLIENT_RDNS] = {"client.rdns", TYPE_DOMAIN, STAGE_CONNECT, 0, NULL,
+	[CLIENT_RDNS] = {"client.rdns", TYPE_DOMAIN, STAGE_CONNECT, FACT_ASKS, NULL,
 		"the name that DNS gives for the client's address (PTR)"},
-	[CLIENT_FCRDNS] = {"client.fcrdns", TYPE_CHOICE, STAGE_CONNECT, 0, results,
+	[CLIENT_FCRDNS] = {"client.fcrdns", TYPE_CHOICE, STAGE_CONNECT, FACT_ASKS, results,
 		"pass if that name has the client's address again, none if there is no name"},
 	{.name = NULL},
 };

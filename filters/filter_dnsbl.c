@@ -28,7 +28,8 @@ enum {
 };
 
 static const struct fact facts[] = {
-	[DNSBL] = {"dnsbl", TYPE_IP, STAGE_CONNECT, FACT_MANY | FACT_ANY | FACT_OF_TEXT | FACT_OF_FIELD, NULL,
+	[DNSBL] = {"dnsbl", TYPE_IP, STAGE_CONNECT,
+		FACT_MANY | FACT_ANY | FACT_OF_TEXT | FACT_OF_FIELD | FACT_ASKS, NULL,
 		"what a blocklist in DNS answers for a field: dnsbl(\"zone\", FIELD)"},
 	{.name = NULL},
 };
@@ -66,6 +67,7 @@ struct zone {
 	bool listed[RECENT];
 	unsigned next_recent, n_listed;
 	uint64_t said_ms, broken; /* answers that make no sense, since the last line */
+	uint64_t broken_total;
 };
 
 /* All of a worker. */
@@ -263,7 +265,7 @@ static void ask_probe(struct zone *zone, unsigned which, const char *address, co
 	else if (dns_reverse_name(&ip, zone->name, name))
 		query->name = arena_span(zone->arena, span_text(name));
 	zone->under_way++;
-	if (!query->name.len || dns_start(zone->zones->home.dns, query))
+	if (!query->name.len || !zone->zones->home.dns || dns_start(zone->zones->home.dns, query))
 		zone->under_way--;
 }
 
@@ -313,6 +315,7 @@ static void take_broken(struct lookup *lookup, const char *why)
 	call_fail(lookup->all->call, DNSBL,
 		arena_print(call_arena(lookup->all->call), "%s: %s", zone->name, why));
 	zone->broken++;
+	zone->broken_total++;
 	if (zone->said_ms && now_ms(zone) - zone->said_ms < SAY_MS)
 		return;
 	zone->said_ms = now_ms(zone);
@@ -491,6 +494,23 @@ static void close_filter(struct filter_home *home)
 		free_zones(zones);
 }
 
+static void status(const struct filter_home *home, struct record *r)
+{
+	const struct zones *zones = home->state;
+
+	record_list(r, "zones");
+	for (const struct zone *zone = zones->first; zone; zone = zone->next) {
+		record_open(r, NULL);
+		record_string(r, "zone", zone->name);
+		record_string(r, "of", zone->of_domains ? "domains" : "addresses");
+		if (zone->state == ZONE_BAD)
+			record_string(r, "off", zone->why);
+		record_number(r, "broken", (int64_t)zone->broken_total);
+		record_close(r);
+	}
+	record_close(r);
+}
+
 const struct filter filter_dnsbl = {.version = FILTER_VERSION,
 	.name = "dnsbl",
 	.facts = facts,
@@ -498,4 +518,5 @@ const struct filter filter_dnsbl = {.version = FILTER_VERSION,
 	.open = open_filter,
 	.close = close_filter,
 	.run = run,
-	.cancel = cancel};
+	.cancel = cancel,
+	.status = status};

@@ -9,7 +9,7 @@ enum { EARLY_TALKER };
 enum { OPTION_WAIT };
 
 static const struct fact facts[] = {
-	[EARLY_TALKER] = {"client.early_talker", TYPE_BOOL, STAGE_CONNECT, 0, NULL,
+	[EARLY_TALKER] = {"client.early_talker", TYPE_BOOL, STAGE_CONNECT, FACT_ASKS, NULL,
 		"the client talks before it is greeted"},
 	{.name = NULL},
 };

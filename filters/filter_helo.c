@@ -14,7 +14,7 @@ static const struct fact facts[] = {
 		"it was said with EHLO, not HELO"},
 	[HELO_IS_ME] = {"helo.is_me", TYPE_BOOL, STAGE_HELO, 0, NULL,
 		"it is our own hostname or address"},
-	[HELO_RESOLVES] = {"helo.resolves", TYPE_BOOL, STAGE_HELO, 0, NULL,
+	[HELO_RESOLVES] = {"helo.resolves", TYPE_BOOL, STAGE_HELO, FACT_ASKS, NULL,
 		"the name has an address, or the literal is the client's"},
 	{.name = NULL},
 };

@@ -8,7 +8,7 @@
 enum { MAIL_MX };
 
 static const struct fact facts[] = {
-	[MAIL_MX] = {"mail.mx", TYPE_BOOL, STAGE_MAIL, 0, NULL,
+	[MAIL_MX] = {"mail.mx", TYPE_BOOL, STAGE_MAIL, FACT_ASKS, NULL,
 		"the envelope sender's domain can receive mail; none for <>"},
 	{.name = NULL},
 };

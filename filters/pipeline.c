@@ -121,6 +121,14 @@ static void has_news(struct pipeline *pipeline)
 		loop_defer(pipeline->filters->setup.loop, &pipeline->deferred);
 }
 
+/* One call is one failure, however many facts it was for; one that never ran is none. */
+static void count_failure(struct call *call)
+{
+	if (!call->failed && call->state != CALL_HELD)
+		call->filters->counts[call->group->source].failures++;
+	call->failed = true;
+}
+
 void pipeline_settle(struct call *call, struct found *found, enum fact_state state, const char *why)
 {
 	struct pipeline *pipeline = call->pipeline;
@@ -137,7 +145,7 @@ void pipeline_settle(struct call *call, struct found *found, enum fact_state sta
 	note->us = clock_now_us(&pipeline->filters->setup.loop->clock) - call->started_us;
 	note->us += note->us == 0;
 	if (state == FACT_FAILED)
-		pipeline->filters->counts[call->group->source].failures++;
+		count_failure(call);
 	has_news(pipeline);
 }
 
@@ -152,11 +160,19 @@ static void unlink_call(struct call *call)
 	call->link = NULL;
 }
 
-static void count_time(struct call *call)
+static void count_call(const struct call *call)
 {
-	if (call->state != CALL_HELD)
-		call->filters->counts[call->group->source].us +=
-			clock_now_us(&call->filters->setup.loop->clock) - call->started_us;
+	struct filter_count *count = &call->filters->counts[call->group->source];
+	uint64_t us = clock_now_us(&call->filters->setup.loop->clock) - call->started_us;
+	size_t range = 0;
+
+	if (call->state == CALL_HELD)
+		return;
+	while (us > filter_ranges[range].us)
+		range++;
+	count->calls++;
+	count->us += us;
+	count->took[range]++;
 }
 
 /* It has answered: what it has not recorded is none. */
@@ -165,7 +181,7 @@ void pipeline_done(struct call *call)
 	for (unsigned i = 0; i < call->n_found; i++)
 		if (!call->found[i].settled)
 			pipeline_settle(call, &call->found[i], FACT_KNOWN, NULL);
-	count_time(call);
+	count_call(call);
 	unlink_call(call);
 	call_release(call);
 }
@@ -184,7 +200,7 @@ static void let_go(struct call *call)
 			note_of(pipeline, call->found[i].slot)->call = NULL;
 			call->found[i].settled = true;
 		}
-	count_time(call);
+	count_call(call);
 	unlink_call(call);
 	timer_clear(&pipeline->filters->setup.loop->timers, &call->timer);
 	call->state = CALL_LEAVING;
@@ -283,7 +299,6 @@ static void run_call(struct call *call)
 
 	call->state = CALL_RUNNING;
 	call->started_us = clock_now_us(&call->filters->setup.loop->clock);
-	call->filters->counts[call->group->source].calls++;
 	call->busy++;
 	status = entry_of(call)->filter->run(call);
 	call->busy--;
@@ -415,20 +430,23 @@ static void drop_unwanted(struct pipeline *pipeline)
 	}
 }
 
-static bool is_startable(struct pipeline *pipeline, size_t slot)
+static bool is_startable(struct pipeline *pipeline, size_t slot, bool asks)
 {
-	return pipeline->filters->wanted[slot] && is_pending(pipeline, slot) &&
-	       !note_of(pipeline, slot)->call;
+	const struct filters *filters = pipeline->filters;
+
+	return filters->wanted[slot] && is_pending(pipeline, slot) &&
+	       !note_of(pipeline, slot)->call &&
+	       (asks || !(filters->slots[slot].fact->flags & FACT_ASKS));
 }
 
 /* One call for all slots of the group that are wanted and not under way. */
-static void start_group(struct pipeline *pipeline, const struct plan_group *group)
+static void start_group(struct pipeline *pipeline, const struct plan_group *group, bool asks)
 {
 	struct call *call;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < group->n_slots; i++)
-		n += is_startable(pipeline, group->slots[i]);
+		n += is_startable(pipeline, group->slots[i], asks);
 	call = call_new(pipeline->filters, group, n);
 	call->pipeline = pipeline;
 	call->next = pipeline->calls;
@@ -438,12 +456,22 @@ static void start_group(struct pipeline *pipeline, const struct plan_group *grou
 	pipeline->calls = call;
 	n = 0;
 	for (unsigned i = 0; i < group->n_slots; i++) {
-		if (!is_startable(pipeline, group->slots[i]))
+		if (!is_startable(pipeline, group->slots[i], asks))
 			continue;
 		call->found[n++].slot = group->slots[i];
 		note_of(pipeline, group->slots[i])->call = call;
 	}
 	try_call(call);
+}
+
+static void start(struct pipeline *pipeline, bool asks)
+{
+	const struct filters *filters = pipeline->filters;
+
+	for (size_t i = 0; i < filters->n_slots; i++)
+		if (is_startable(pipeline, i, asks))
+			start_group(pipeline, &filters->groups[filters->slots[i].group], asks);
+	advance(pipeline);
 }
 
 bool pipeline_want(struct pipeline *pipeline, const bool *wanted)
@@ -457,10 +485,10 @@ bool pipeline_want(struct pipeline *pipeline, const bool *wanted)
 		if (wanted[i] && !filters->wanted[i])
 			mark_wanted(pipeline, i);
 	drop_unwanted(pipeline);
-	for (size_t i = 0; i < filters->n_slots; i++)
-		if (is_startable(pipeline, i))
-			start_group(pipeline, &filters->groups[filters->slots[i].group]);
-	advance(pipeline);
+	start(pipeline, false);
+	/* What has just become known may be all that was wanted. */
+	if (!pipeline->news)
+		start(pipeline, true);
 	return leave(pipeline);
 }
 

@@ -76,8 +76,16 @@ struct filters *filters_open(const struct filters_setup *setup, struct err *err)
 void filters_close(struct filters **filters);
 bool filters_quiet(const struct filters *filters);
 
-/* Numbers for `postern status` and metrics, as members of the open object: of each filter calls,
- * failures, timeouts, milliseconds. */
+/* How long calls took is counted in ranges: those up to `us`, the last one without an end. */
+enum { FILTER_RANGES = 8 };
+extern const struct filter_range {
+	const char *name; /* "25ms"; the last one "more" */
+	uint64_t us;
+} filter_ranges[FILTER_RANGES];
+
+/* Numbers for `postern status` and metrics, as a member "filters" of the open object: of each
+ * filter that rules use, by its name, the calls, how many failed (with them those that timed out), microseconds in all, how
+ * many calls in each range, and what the filter itself has to say. A call under way is none yet. */
 void filters_status(const struct filters *filters, struct record *r);
 
 /* --- of a session --- */
@@ -107,7 +115,8 @@ void pipeline_put_back(struct pipeline *pipeline, enum stage stage, struct fact_
 
 /* Exactly these slots are wanted now (by number, in `slots` of the setup): what is not under way is
  * started if its stage has been entered, what is under way for none of them is cancelled. true:
- * some slot became known or failed within this call. */
+ * some slot became known or failed within this call; what others must be asked for (FACT_ASKS) is
+ * then not begun: say anew what is wanted. */
 bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
 
 /* Given from outside (`--fact`): the slot has this value, whenever its stage is entered, and is not

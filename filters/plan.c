@@ -281,18 +281,37 @@ bool filters_quiet(const struct filters *filters)
 	return !filters->under_way;
 }
 
+/* --- what they did --- */
+
+const struct filter_range filter_ranges[FILTER_RANGES] = {{"1ms", 1000}, {"5ms", 5000},
+	{"25ms", 25 * 1000}, {"100ms", 100 * 1000}, {"500ms", 500 * 1000}, {"2s", 2000 * 1000},
+	{"10s", 10 * 1000 * 1000}, {"more", UINT64_MAX}};
+
+static void write_count(const struct filter_count *count, struct record *r)
+{
+	record_number(r, "calls", (int64_t)count->calls);
+	record_number(r, "failures", (int64_t)count->failures);
+	record_number(r, "timeouts", (int64_t)count->timeouts);
+	record_number(r, "us", (int64_t)count->us);
+	record_open(r, "took");
+	for (size_t i = 0; i < FILTER_RANGES; i++)
+		record_number(r, filter_ranges[i].name, (int64_t)count->took[i]);
+	record_close(r);
+}
+
 void filters_status(const struct filters *filters, struct record *r)
 {
+	record_open(r, "filters");
 	for (size_t i = 0; i < filters->setup.set->n; i++) {
-		const struct filter_count *count = &filters->counts[i];
+		const struct filter_entry *entry = entry_of(filters, i);
 
-		if (!count->calls)
+		if (!filters->used[i] || !entry->filter)
 			continue;
-		record_open(r, entry_of(filters, i)->name);
-		record_number(r, "calls", (int64_t)count->calls);
-		record_number(r, "failures", (int64_t)count->failures);
-		record_number(r, "timeouts", (int64_t)count->timeouts);
-		record_number(r, "ms", (int64_t)(count->us / 1000));
+		record_open(r, entry->name);
+		write_count(&filters->counts[i], r);
+		if (entry->filter->status)
+			entry->filter->status(&filters->homes[i], r);
 		record_close(r);
 	}
+	record_close(r);
 }

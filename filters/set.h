@@ -82,6 +82,7 @@ struct plan_slot {
 
 struct filter_count {
 	uint64_t calls, failures, timeouts, us, bugs;
+	uint64_t took[FILTER_RANGES];
 };
 
 struct filters {
@@ -131,6 +132,7 @@ struct call {
 	enum call_state state;
 	unsigned busy; /* within run, feed or cancel: freed by them */
 	bool answered; /* call_done was called while busy */
+	bool failed;   /* counted as such */
 	struct filters *filters;
 	const struct plan_group *group;
 	struct pipeline *pipeline; /* NULL once it has left */

@@ -29,6 +29,21 @@ struct evaluation *evaluation_new(const struct policy *policy, struct arena *are
 	return e;
 }
 
+/* A `reject now` waits for nobody above it. What is certain may be on its way to the client
+ * already: nothing that comes later changes it. */
+static void decide(struct evaluation *e)
+{
+	const uint64_t *ends = e->set[SET_ENDS], *may_end = e->set[SET_END];
+	size_t winner = bits_next(ends, ends, 0, e->policy->n_rules);
+	bool now = winner < e->policy->n_rules && rule_does(e, RULES_NOW, winner) &&
+		   rule_is_in(e, SET_TRUE, winner);
+
+	if (e->certain)
+		return;
+	e->winner = winner;
+	e->certain = now || bits_next(may_end, may_end, 0, winner) == winner;
+}
+
 void evaluation_restart(struct evaluation *e)
 {
 	const struct policy *p = e->policy;
@@ -42,7 +57,8 @@ void evaluation_restart(struct evaluation *e)
 		e->set[SET_DIRTY][i] = live & (p->of[RULES_FIXED][i] | p->of[RULES_READ_SCORE][i] |
 						      p->of[RULES_READ_TAGS][i]);
 	}
-	e->now = NO_RULE;
+	e->certain = false;
+	decide(e);
 	e->low = p->score_low;
 	e->high = p->score_high;
 }
@@ -51,7 +67,8 @@ void evaluation_copy(struct evaluation *to, const struct evaluation *from)
 {
 	ENSURE(to->policy == from->policy);
 	memcpy(to->set[0], from->set[0], from->size_bytes);
-	to->now = from->now;
+	to->winner = from->winner;
+	to->certain = from->certain;
 	to->low = from->low;
 	to->high = from->high;
 }
@@ -183,7 +200,6 @@ void evaluation_run(struct evaluation *e, const struct subject *s)
 {
 	const struct policy *p = e->policy;
 	int64_t low = e->low, high = e->high;
-	size_t winner;
 
 	for (size_t i = 0; i < p->n_slots; i++)
 		if (!e->settled[i])
@@ -193,10 +209,5 @@ void evaluation_run(struct evaluation *e, const struct subject *s)
 		for (size_t i = 0; i < p->words; i++)
 			e->set[SET_DIRTY][i] |= p->of[RULES_READ_SCORE][i];
 	visit(e, s, true);
-
-	/* It may be on its way to the client already: what comes later changes nothing. */
-	winner = evaluation_winner(e);
-	if (winner < p->n_rules && rule_does(e, RULES_NOW, winner) &&
-		rule_is_in(e, SET_TRUE, winner))
-		e->now = winner;
+	decide(e);
 }

@@ -3,11 +3,14 @@
  * everything were known already, and the first final action wins; evaluation says what that outcome
  * is as soon as it can no longer change, whatever becomes of the facts that are still to come.
  *
- *     OPEN --evaluation_run, as facts come--> CERTAIN (and stays so)
+ *     OPEN --evaluation_run, as facts come--> CERTAIN (and stays so, whatever comes then)
+ *
+ * `reject now` is certain as soon as its rule is true and none above certainly acts finally.
  *
  * A fact that is known stays as it is for the evaluation's life. The caller asks what is wanted,
- * measures that, runs again; nothing here knows a filter or a stage by name. Nothing is allocated
- * after evaluation_new; a rule is looked at only when a slot that it reads has changed.
+ * measures that, runs again; nothing here knows a filter by name. Nothing is allocated after
+ * evaluation_new; a rule is looked at only when a slot that it reads has changed. Why it is done as
+ * it is: docs/why/evaluation.md.
  */
 #ifndef POLICY_EVALUATE_H
 #define POLICY_EVALUATE_H
@@ -41,27 +44,30 @@ struct outcome outcome_of(const struct evaluation *e);
 /* How stern it is: accept < quarantine < defer, greylist < discard < reject. */
 enum sternness { STERN_ACCEPT, STERN_QUARANTINE, STERN_DEFER, STERN_DISCARD, STERN_REJECT };
 enum sternness outcome_sternness(const struct outcome *outcome);
-enum sternness action_sternness(const struct action *final);
+enum sternness action_sternness(const struct action *final); /* of a rule that is true */
 
 /* Whether all is known that carrying the outcome out needs: of a message that goes on (accept,
- * quarantine) every rule above that does something, and what their texts quote; of others what
- * their own text quotes. False while the outcome is open. */
+ * quarantine) every rule above that does something or is monitored, its route, and what their texts
+ * quote; of others what the winner's texts quote, of whatever stage that is. False while the
+ * outcome is open. */
 bool evaluation_ready(const struct evaluation *e, const struct subject *subject);
 
 /* Marks the slots (by number; cleared first) that could still matter, of those whose stage has been
  * reached. */
-void evaluation_wants(
-	const struct evaluation *e, const struct subject *subject, enum stage reached, bool *wanted);
+void evaluation_wants(const struct evaluation *e, const struct subject *subject, enum stage reached,
+	bool *wanted);
 
 /* Marks those of them that are worth waiting for now, since with what later stages bring still
- * unknown they could settle the outcome or the route, or are the recipient's own. true: there are
- * some. */
+ * unknown they could settle the outcome (as anything but an accept) or the route, or are the
+ * recipient's own, or a certain refusal quotes them. true: there are some. */
 bool evaluation_waits(
 	const struct evaluation *e, const struct subject *subject, enum stage reached, bool *waits);
 
 /* What may differ between two recipients whose outcome is still open: undecided rules with what is
  * left of their conditions, the score, what has been done so far, the route, and what their texts
- * would say of the recipient. Equal residues: equal outcomes and edits, whatever comes. */
+ * would say of the recipient. Equal residues: equal outcomes and edits, whatever comes. The
+ * recipient's own facts are settled (evaluation_waits), all others are shared. Means something
+ * within one policy of one process only. */
 uint64_t evaluation_residue(const struct evaluation *e, const struct subject *subject);
 
 /* In SCORE_UNITs; equal when nothing that could change it is open. */
@@ -77,13 +83,15 @@ struct effect_cursor {
 	size_t rule;                 /* private, as `next` */
 	const struct action *next;
 };
-bool evaluation_next_effect(
-	const struct evaluation *e, struct effect_cursor *cursor, const struct rule **rule) MUST_CHECK;
+bool evaluation_next_effect(const struct evaluation *e, struct effect_cursor *cursor,
+	const struct rule **rule) MUST_CHECK;
 
-/* Walks rules that are true: monitored ones above the outcome, or all that fired (hits). */
-bool evaluation_next_monitored(const struct evaluation *e, size_t *cursor, const struct rule **rule)
-	MUST_CHECK;
-bool evaluation_next_hit(const struct evaluation *e, size_t *cursor, const struct rule **rule) MUST_CHECK;
+/* Walks rules whose condition is true: monitored ones above the outcome, or all of them (hits). A
+ * rule that defers on error is none; outcome_of names it. */
+bool evaluation_next_monitored(
+	const struct evaluation *e, size_t *cursor, const struct rule **rule) MUST_CHECK;
+bool evaluation_next_hit(
+	const struct evaluation *e, size_t *cursor, const struct rule **rule) MUST_CHECK;
 
 /* What a rule's condition can still be; for explanations. */
 truth_set evaluation_truth(
@@ -107,7 +115,8 @@ struct render {
 	struct span sid;
 	bool ascii;
 };
-bool text_render(const struct text *text, const struct render *render, struct buffer *out) MUST_CHECK;
+bool text_render(
+	const struct text *text, const struct render *render, struct buffer *out) MUST_CHECK;
 
 /* "4.5": a score as people write it. */
 bool score_write(int64_t score, struct buffer *out) MUST_CHECK;

@@ -32,15 +32,16 @@ enum rule_set {
 	SET_COUNT
 };
 
-#define NO_RULE SIZE_MAX
-
 struct evaluation {
 	const struct policy *policy; /* borrowed */
 	uint64_t *set[SET_COUNT];
 	bool *settled;     /* by slot: it was known or failed at the last run */
 	uint8_t *memo;     /* truth_set by test's memo; 0: not computed yet */
 	size_t size_bytes; /* of what the three point to, in one piece */
-	size_t now;        /* the `reject now` that has decided; NO_RULE */
+	/* The rule whose final action wins over all below it, the number of rules while there is
+	 * none; and whether those above it leave it that. Of the last run. */
+	size_t winner;
+	bool certain;
 	int64_t low, high; /* the score */
 };
 
@@ -62,9 +63,11 @@ static inline size_t rule_next(
 }
 
 /* for_rules(i, e, set, that): each of them in order. The set may lose rules on the way. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): i is a name */
 #define for_rules(i, e, set, that)                                                                 \
-	for (size_t i = rule_next(e, set, that, 0); i < (e)->policy->n_rules;                      \
-		i = rule_next(e, set, that, i + 1))
+	for (size_t i = rule_next((e), (set), (that), 0); i < (e)->policy->n_rules;                \
+		i = rule_next((e), (set), (that), i + 1))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* --- of one rule, whatever is known --- */
 
@@ -106,10 +109,6 @@ struct open_tests {
 bool condition_any_open(const struct open_tests *o, truth_set goal);
 
 /* --- outcome.c --- */
-
-/* The rule whose final action wins over all below it; the number of rules: none yet. Whether those
- * above it leave it that is another matter (outcome_of). */
-size_t evaluation_winner(const struct evaluation *e);
 
 /* Whether the message may still go to the backend or to quarantine. */
 bool evaluation_goes_on(const struct evaluation *e);

@@ -61,7 +61,9 @@ enum fact_flags {
 	FACT_IN_TEXTS = 64, /* only in texts, as {NAME} */
 	FACT_FIRST = 128,   /* of many values: without any, all or no a rule means the first */
 	FACT_ANY = 256,     /* of many values: without any, all or no a rule means any */
-	FACT_ABSENT = 512   /* declared, but no filter of this version measures it */
+	FACT_ABSENT = 512,  /* declared, but no filter of this version measures it */
+	FACT_ASKS = 1024    /* others are asked, or it is waited for: begun when what is known at
+			       once still leaves it wanted */
 };
 
 struct fact_choice {

@@ -3,32 +3,20 @@
 
 /* --- the outcome --- */
 
-size_t evaluation_winner(const struct evaluation *e)
-{
-	const uint64_t *ends = e->set[SET_ENDS];
-
-	return e->now != NO_RULE ? e->now : bits_next(ends, ends, 0, e->policy->n_rules);
-}
-
 /* Rules up to here have a say in what becomes of the message. */
 static size_t rules_that_count(const struct evaluation *e)
 {
-	size_t winner = evaluation_winner(e);
-
-	return winner < e->policy->n_rules ? winner + 1 : winner;
+	return e->winner < e->policy->n_rules ? e->winner + 1 : e->winner;
 }
 
 struct outcome outcome_of(const struct evaluation *e)
 {
-	const uint64_t *may_end = e->set[SET_END];
-	size_t winner = evaluation_winner(e);
-	struct outcome out = {
-		.certain = e->now != NO_RULE || bits_next(may_end, may_end, 0, winner) == winner};
+	struct outcome out = {.certain = e->certain};
 
-	if (!out.certain || winner == e->policy->n_rules)
+	if (!e->certain || e->winner == e->policy->n_rules)
 		return out;
-	out.rule = policy_rule(e->policy, winner);
-	out.final = rule_is_in(e, SET_TRUE, winner) ? out.rule->final : NULL;
+	out.rule = policy_rule(e->policy, e->winner);
+	out.final = rule_is_in(e, SET_TRUE, e->winner) ? out.rule->final : NULL;
 	return out;
 }
 
@@ -123,7 +111,7 @@ static bool next_true(const struct evaluation *e, enum rules_that that, size_t e
 
 bool evaluation_next_monitored(const struct evaluation *e, size_t *cursor, const struct rule **rule)
 {
-	return next_true(e, RULES_MONITOR, evaluation_winner(e), cursor, rule);
+	return next_true(e, RULES_MONITOR, e->winner, cursor, rule);
 }
 
 bool evaluation_next_hit(const struct evaluation *e, size_t *cursor, const struct rule **rule)

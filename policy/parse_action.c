@@ -152,8 +152,8 @@ static bool has_reply(enum action_kind kind)
 struct action_grammar action_grammar(enum action_kind kind)
 {
 	const struct reply_rule *rule = reply_rule(kind);
-	struct action_grammar g = {.syntax = action_helps[kind].syntax,
-		.help = action_helps[kind].help};
+	struct action_grammar g = {
+		.syntax = action_helps[kind].syntax, .help = action_helps[kind].help};
 
 	if (has_reply(kind)) {
 		g.code = rule->code;

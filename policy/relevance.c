@@ -14,7 +14,7 @@ struct relevance {
 	bool finals;   /* the outcome is open */
 	bool goes_on;  /* the message may */
 	bool last;     /* asked for what can't be had later */
-	size_t spoken; /* the rule whose text will be said; NO_RULE */
+	size_t spoken; /* the rule whose text will be said; SIZE_MAX: none */
 	size_t tags;   /* tags of rules above this one matter */
 	size_t routes; /* routes of rules up to this one do */
 	bool score;    /* matters */
@@ -128,9 +128,9 @@ static bool needs_score(const struct relevance *r)
 static struct relevance relevance_of(const struct evaluation *e, const struct subject *s, bool last)
 {
 	struct outcome outcome = outcome_of(e);
-	struct relevance r = {.e = e, .s = s, .last = last, .spoken = NO_RULE};
+	struct relevance r = {.e = e, .s = s, .last = last, .spoken = SIZE_MAX};
 
-	r.winner = evaluation_winner(e);
+	r.winner = e->winner;
 	r.finals = !outcome.certain;
 	r.goes_on = evaluation_goes_on(e);
 	if (outcome.certain && outcome.final)
@@ -208,12 +208,15 @@ void slot_mark(const struct subject *s, const struct slot *slot, bool *marks)
 void evaluation_wants(
 	const struct evaluation *e, const struct subject *s, enum stage reached, bool *wanted)
 {
-	/* A recipient's facts can't be measured once the next one is named. */
-	struct relevance relevance = relevance_of(e, s, false), own = relevance_of(e, s, true);
+	const struct policy *p = e->policy;
+	struct relevance relevance = relevance_of(e, s, false), own = relevance;
 
-	memset(wanted, 0, e->policy->n_slots * sizeof(*wanted));
-	for (size_t i = 0; i < e->policy->n_slots; i++) {
-		const struct slot *slot = e->policy->rules->slots[i];
+	/* A recipient's facts can't be measured once the next one is named. */
+	if (reached >= STAGE_RCPT && p->rules->n_at[STAGE_RCPT])
+		own = relevance_of(e, s, true);
+	memset(wanted, 0, p->n_slots * sizeof(*wanted));
+	for (size_t i = 0; i < p->n_slots; i++) {
+		const struct slot *slot = p->rules->slots[i];
 		const struct relevance *r = slot->stage == STAGE_RCPT ? &own : &relevance;
 
 		if (slot->stage <= reached && !wanted[i] && slot_matters(r, slot))

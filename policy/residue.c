@@ -92,7 +92,7 @@ static bool certain_counts(const struct evaluation *e, size_t i, size_t winner)
 uint64_t evaluation_residue(const struct evaluation *e, const struct subject *s)
 {
 	const struct policy *p = e->policy;
-	size_t winner = evaluation_winner(e);
+	size_t winner = e->winner;
 	const char *route = evaluation_route(e);
 	uint64_t h = fold(fold(3, (uint64_t)e->low), (uint64_t)e->high);
 

@@ -1,8 +1,8 @@
 /*
  * truth: what an expression can still be, given what is known. Kleene's strong logic (Kleene 1952,
- * section 64) over the values false, true and error, an error being a fact that will never be known;
- * a fact that is still to come may be any of the three. So a truth is a set of values: with one
- * member it is certain.
+ * section 64) over the values false, true and error, an error being a fact that will never be
+ * known; a fact that is still to come may be any of the three. So a truth is a set of values: with
+ * one member it is certain.
  */
 #ifndef POLICY_TRUTH_H
 #define POLICY_TRUTH_H

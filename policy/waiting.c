@@ -33,10 +33,10 @@ static reach_set reach_and(reach_set a, reach_set b)
 {
 	reach_set out = 0;
 
-	for (truth_set x = 1; x <= TRUTH_OPEN; x++)
-		for (truth_set y = 1; a & REACH(x) && y <= TRUTH_OPEN; y++)
+	for (unsigned x = 1; x <= TRUTH_OPEN; x++)
+		for (unsigned y = 1; a & REACH(x) && y <= TRUTH_OPEN; y++)
 			if (b & REACH(y))
-				out |= REACH(truth_and(x, y));
+				out |= REACH(truth_and((truth_set)x, (truth_set)y));
 	return out;
 }
 
@@ -44,9 +44,9 @@ static reach_set reach_not(reach_set a)
 {
 	reach_set out = 0;
 
-	for (truth_set x = 1; x <= TRUTH_OPEN; x++)
+	for (unsigned x = 1; x <= TRUTH_OPEN; x++)
 		if (a & REACH(x))
-			out |= REACH(truth_not(x));
+			out |= REACH(truth_not((truth_set)x));
 	return out;
 }
 
@@ -212,8 +212,8 @@ static bool is_accept(const struct rule *rule)
  * an accept is worth no waiting, the client goes on either way. */
 static bool can_end(const struct rule *rule, reach_set reach)
 {
-	for (truth_set t = TRUTH_FALSE; t <= TRUTH_ERROR; t = (truth_set)(t << 1))
-		if (reach & REACH(t) && rule_may_end(rule, t) &&
+	for (unsigned t = TRUTH_FALSE; t <= TRUTH_ERROR; t <<= 1)
+		if (reach & REACH(t) && rule_may_end(rule, (truth_set)t) &&
 			!(t == TRUTH_TRUE && is_accept(rule)))
 			return true;
 	return false;
@@ -221,8 +221,8 @@ static bool can_end(const struct rule *rule, reach_set reach)
 
 static bool can_step_aside(const struct rule *rule, reach_set reach)
 {
-	for (truth_set t = 1; t <= TRUTH_OPEN; t++)
-		if (reach & REACH(t) && !rule_may_end(rule, t))
+	for (unsigned t = 1; t <= TRUTH_OPEN; t++)
+		if (reach & REACH(t) && !rule_may_end(rule, (truth_set)t))
 			return true;
 	return false;
 }
@@ -232,7 +232,7 @@ static size_t end_of_candidates(struct waiting *w)
 {
 	const struct policy *p = w->e->policy;
 	const uint64_t *may_end = w->e->set[SET_END];
-	size_t winner = evaluation_winner(w->e), end = 0;
+	size_t winner = w->e->winner, end = 0;
 
 	for (size_t i = bits_next(may_end, may_end, 0, winner); i < winner;
 		i = bits_next(may_end, may_end, i + 1, winner)) {
@@ -253,7 +253,7 @@ static size_t end_of_candidates(struct waiting *w)
 static void wait_for_outcome(struct waiting *w)
 {
 	const struct policy *p = w->e->policy;
-	size_t winner = evaluation_winner(w->e), end = end_of_candidates(w);
+	size_t winner = w->e->winner, end = end_of_candidates(w);
 
 	for (size_t i = bits_next(w->e->set[SET_END], w->e->set[SET_END], 0, end); i < end;
 		i = bits_next(w->e->set[SET_END], w->e->set[SET_END], i + 1, end))
@@ -288,7 +288,7 @@ bool evaluation_waits(
 		waits[i] = waits[i] && (!goes_on || p->rules->slots[i]->stage == STAGE_RCPT);
 		w.some = w.some || waits[i];
 	}
-	if (!outcome_of(e).certain)
+	if (!e->certain)
 		wait_for_outcome(&w);
 	if (goes_on)
 		wait_for_route(&w);

@@ -32,6 +32,21 @@ struct config *config_parse(
 	return result.config;
 }
 
+bool config_relays(const struct config *config, struct span domain)
+{
+	if (config->relay_any)
+		return true;
+	for (size_t i = 0; i < config->n_relay_domains; i++) {
+		struct span ours = span_text(config->relay_domains[i]);
+
+		if (ours.len && ours.at[0] == '.'
+				? domain.len > ours.len && span_ends_nocase(domain, ours)
+				: span_equal_nocase(domain, ours))
+			return true;
+	}
+	return false;
+}
+
 bool config_admin_only(const struct bundle *bundle, struct arena *arena, struct admin_config *admin,
 	const char **state, struct err *err)
 {

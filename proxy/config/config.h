@@ -214,6 +214,9 @@ struct config *config_parse(const struct bundle *bundle, struct buffer *report, 
 	size_t *n_warnings) MUST_CHECK;
 void config_free(struct config **config);
 
+/* Whether mail to the domain is taken: relay_domains. */
+bool config_relays(const struct config *config, struct span domain);
+
 /* Only the control socket's path and the state folder, from a configuration that may have mistakes
  * elsewhere: `status`, `list` and `drain` work then too. Defaults where it says nothing. */
 bool config_admin_only(const struct bundle *bundle, struct arena *arena, struct admin_config *admin,

@@ -215,8 +215,10 @@ const struct option option_table[] = {
 		.at = FIELD(struct config, rules),
 		.fallback = "\"rules.d/*.rules\"",
 		.example = "\"rules.d/*.rules\"",
-		.flags = OPTION_LATER,
 		.help = "The rule files, as a pattern; they are read in the order of their names.",
+		.more = "Without any every message is accepted. The files, and the lists that they "
+			"name, are read again on reload, and the tests that stand in them must "
+			"pass.",
 	},
 	{
 		ROW("", "limits", block),
@@ -231,8 +233,11 @@ const struct option option_table[] = {
 		.at = START(struct config, filters),
 		.also = FIELD(struct config, n_filters),
 		.max = 64,
-		.flags = OPTION_REPEAT | OPTION_LATER,
+		.flags = OPTION_REPEAT,
 		.help = "Options of one filter, which that filter declares.",
+		.more = "`postern config doc filters` lists them. Blocks for filters that later "
+			"releases bring (spf, dkim, dmarc, arc, greylist, reputation, rate, virus, "
+			"milter, rspamd) are taken and have no effect yet.",
 	},
 	{
 		ROW("", "authentication_results", choice),
@@ -250,10 +255,10 @@ const struct option option_table[] = {
 		.at = FIELD(struct config, conflict),
 		.choices = conflicts,
 		.fallback = "split",
-		.flags = OPTION_LATER,
 		.help = "What becomes of a message whose recipients' rules differ.",
 		.more = "With split the client sends it again to those that differ; with strictest "
-			"the sternest verdict counts for all of them.",
+			"the sternest verdict counts for all of them. A client that speaks PRDR "
+			"gets an answer for each recipient instead.",
 	},
 	{
 		ROW("", "quarantine", block),
@@ -410,7 +415,7 @@ const struct option option_table[] = {
 		.also = FIELD(struct config, n_dns_servers),
 		.max = 16,
 		.fallback_help = "the system's resolvers",
-		.flags = OPTION_REPEAT | OPTION_LATER,
+		.flags = OPTION_REPEAT,
 		.help = "A resolver to ask, with a port (53).",
 	},
 	{
@@ -418,7 +423,6 @@ const struct option option_table[] = {
 		.at = FIELD(struct config, dns_timeout),
 		RANGE(100 * MS, MINUTE),
 		.fallback = "5s",
-		.flags = OPTION_LATER,
 		.help = "How long one lookup may take, with all its repetitions.",
 	},
 
@@ -547,7 +551,6 @@ const struct option option_table[] = {
 		.at = FIELD(struct config, timeouts.filter),
 		RANGE(10 * MS, HOUR),
 		.fallback = "10s",
-		.flags = OPTION_LATER,
 		.help = "For one filter at one message, unless its own block says otherwise.",
 	},
 	{
@@ -563,7 +566,6 @@ const struct option option_table[] = {
 		.at = FIELD(struct config, quarantine_keep),
 		RANGE(HOUR, 3650 * DAY),
 		.fallback = "30d",
-		.flags = OPTION_LATER,
 		.help = "How long a message stays.",
 	},
 	{
@@ -571,7 +573,6 @@ const struct option option_table[] = {
 		.at = FIELD(struct config, quarantine_size),
 		RANGE(1 * MB, 64 * TB),
 		.fallback = "5GB",
-		.flags = OPTION_LATER,
 		.help = "How much disk it may take; when it is full, quarantined mail gets 452.",
 	},
 

@@ -17,6 +17,11 @@ static const struct {
 #undef X
 };
 
+#define X(name) #name,
+static const char *const moments[] = {SHARED_MOMENTS(X)};
+static const char *const verdicts[] = {SHARED_VERDICTS(X)};
+#undef X
+
 int shared_create(struct err *err)
 {
 	int fd = memfd_create("postern-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -79,6 +84,10 @@ void shared_row_give(struct shared *shared, int row)
 
 	for (int i = 0; i < SHARED_COUNTER_COUNT; i++)
 		atomic_fetch_add(&shared->retired[i], atomic_load(&r->counters[i]));
+	for (int m = 0; m < SHARED_MOMENT_COUNT; m++)
+		for (int v = 0; v < SHARED_VERDICT_COUNT; v++)
+			atomic_fetch_add(&shared->retired_verdicts[m][v],
+				atomic_load(&r->verdicts[m][v]));
 	memset((void *)r, 0, sizeof(*r));
 }
 
@@ -124,6 +133,26 @@ uint64_t shared_count(const struct shared *shared, enum shared_counter counter)
 		sum += atomic_load_explicit(
 			&shared->rows[i].counters[counter], memory_order_relaxed);
 	return sum;
+}
+
+uint64_t shared_spoken(
+	const struct shared *shared, enum shared_moment moment, enum shared_verdict verdict)
+{
+	uint64_t sum = atomic_load_explicit(
+		&shared->retired_verdicts[moment][verdict], memory_order_relaxed);
+
+	for (uint32_t i = 0; i < rows_used(shared); i++)
+		sum += atomic_load_explicit(&shared->rows[i].verdicts[moment][verdict],
+			memory_order_relaxed);
+	return sum;
+}
+
+void shared_speak(struct shared_row *row, enum shared_moment moment, const char *verdict)
+{
+	for (int v = 0; v < SHARED_VERDICT_COUNT; v++)
+		if (strcmp(verdicts[v], verdict) == 0)
+			atomic_fetch_add_explicit(&row->verdicts[moment][v], 1,
+				memory_order_relaxed);
 }
 
 struct cells {
@@ -182,4 +211,14 @@ const char *shared_counter_name(enum shared_counter counter)
 const char *shared_counter_help(enum shared_counter counter)
 {
 	return counters[counter].help;
+}
+
+const char *shared_moment_name(enum shared_moment moment)
+{
+	return moments[moment];
+}
+
+const char *shared_verdict_name(enum shared_verdict verdict)
+{
+	return verdicts[verdict];
 }

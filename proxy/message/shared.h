@@ -46,6 +46,26 @@ enum shared_counter {
 		SHARED_COUNTER_COUNT
 };
 
+/* X(name): what clients were told, and how far they had come; postern_verdicts_total has both as
+ * labels. */
+#define SHARED_VERDICTS(X)                                                                         \
+	X(accept) X(reject) X(defer) X(quarantine) X(discard) X(in_doubt)
+#define SHARED_MOMENTS(X) X(connect) X(helo) X(mail) X(rcpt) X(message)
+
+enum shared_verdict {
+#define X(name) SPOKEN_##name,
+	SHARED_VERDICTS(X)
+#undef X
+		SHARED_VERDICT_COUNT
+};
+
+enum shared_moment {
+#define X(name) AT_##name,
+	SHARED_MOMENTS(X)
+#undef X
+		SHARED_MOMENT_COUNT
+};
+
 /* One process's; 64-byte aligned, written by it alone. */
 struct shared_row {
 	_Alignas(64) _Atomic uint32_t sessions; /* open now */
@@ -53,12 +73,14 @@ struct shared_row {
 	_Atomic uint64_t spool_memory;          /* bytes reserved now */
 	_Atomic uint64_t spool_disk;
 	_Atomic uint64_t counters[SHARED_COUNTER_COUNT];
+	_Atomic uint64_t verdicts[SHARED_MOMENT_COUNT][SHARED_VERDICT_COUNT];
 	_Atomic uint32_t clients[2][SHARED_SKETCH_CELLS];
 };
 
 struct shared {
 	uint8_t hash_key[16];
 	_Atomic uint64_t retired[SHARED_COUNTER_COUNT]; /* of processes that are gone */
+	_Atomic uint64_t retired_verdicts[SHARED_MOMENT_COUNT][SHARED_VERDICT_COUNT];
 	_Atomic uint32_t rows_used; /* rows at and above this were never in use */
 	struct shared_row rows[SHARED_ROWS];
 };
@@ -78,11 +100,16 @@ uint32_t shared_sessions(const struct shared *shared);
 uint64_t shared_spool_memory(const struct shared *shared);
 uint64_t shared_spool_disk(const struct shared *shared);
 uint64_t shared_count(const struct shared *shared, enum shared_counter counter);
+uint64_t shared_spoken(
+	const struct shared *shared, enum shared_moment moment, enum shared_verdict verdict);
 
 static inline void shared_add(struct shared_row *row, enum shared_counter counter, uint64_t amount)
 {
 	atomic_fetch_add_explicit(&row->counters[counter], amount, memory_order_relaxed);
 }
+
+/* verdict: as in the audit record; "abandoned" was told to nobody and is not counted. */
+void shared_speak(struct shared_row *row, enum shared_moment moment, const char *verdict);
 
 /* Counts a client in (IPv6 by /64) and says how many connections it now has over all workers; out
  * again at the end. */
@@ -91,5 +118,7 @@ void shared_client_leave(struct shared *shared, struct shared_row *row, const st
 
 const char *shared_counter_name(enum shared_counter counter);
 const char *shared_counter_help(enum shared_counter counter);
+const char *shared_moment_name(enum shared_moment moment);
+const char *shared_verdict_name(enum shared_verdict verdict);
 
 #endif

@@ -53,6 +53,19 @@ static void end_process(struct child *child, int status)
 	loop_stop(&child->loop);
 }
 
+/* To the keeper. id: its question; 0: it did not ask. */
+static void send_status(struct child *child, uint32_t id, unsigned most)
+{
+	struct record r;
+
+	record_init(&r, true, STATUS_MAX);
+	worker_status(child->worker, &r, most);
+	ipc_send(child->keeper,
+		&(struct ipc_frame){
+			.type = FRAME_STATUS_IS, .id = id, .payload = record_finish(&r)});
+	record_free(&r);
+}
+
 /* --- leaving --- */
 
 static void on_drained(void *context)
@@ -60,6 +73,8 @@ static void on_drained(void *context)
 	struct child *child = context;
 
 	MAGIC_ENSURE(child, CHILD_MAGIC);
+	if (child->keeper)
+		send_status(child, 0, 0); /* so that what we counted is not forgotten */
 	end_process(child, EXIT_SUCCESS);
 }
 
@@ -188,18 +203,6 @@ static void on_start(struct child *child, const struct ipc_frame *frame)
 
 /* --- the keeper's questions --- */
 
-static void answer_status(struct child *child, uint32_t id, unsigned most)
-{
-	struct record r;
-
-	record_init(&r, true, STATUS_MAX);
-	worker_status(child->worker, &r, most);
-	ipc_send(child->keeper,
-		&(struct ipc_frame){
-			.type = FRAME_STATUS_IS, .id = id, .payload = record_finish(&r)});
-	record_free(&r);
-}
-
 static void on_keeper_end(void *context)
 {
 	struct child *child = context;
@@ -218,7 +221,7 @@ static void on_keeper_frame(void *context, const struct ipc_frame *frame)
 	for (size_t i = 0; i < frame->n_fds; i++)
 		close(frame->fds[i]);
 	if (frame->type == FRAME_STATUS && frame_take(&payload, &most, sizeof(most)))
-		answer_status(child, frame->id, most);
+		send_status(child, frame->id, most);
 	else
 		on_keeper_end(child);
 }

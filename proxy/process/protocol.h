@@ -48,7 +48,7 @@ enum frame_type {
 	FRAME_ANSWER,     /* to ASK_RELOAD, ASK_DRAIN. uint32_t: exit status; then text */
 	FRAME_STATE_IS,   /* to ASK_STATE. JSON object */
 	FRAME_STATUS,     /* uint32_t: so many sessions at most */
-	FRAME_STATUS_IS   /* JSON object */
+	FRAME_STATUS_IS   /* JSON object. id: of STATUS; 0: the worker's last word, unasked */
 };
 
 enum start_fd {

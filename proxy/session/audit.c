@@ -195,11 +195,20 @@ static void write_monitored(struct record *r, const struct evaluation *e)
 	record_close(r);
 }
 
-/* What the rules made of the message; with several cohorts (PRDR) of the first. */
-static void write_judgement(struct record *r, const struct transaction *t)
+/* With several (PRDR) the one that spoke for the message; NULL: no recipient was accepted. */
+static const struct cohort *speaker(const struct transaction *t, const char *verdict)
+{
+	for (const struct cohort *c = t->cohorts; c; c = c->next)
+		if (c->verdict && strcmp(c->verdict, verdict) == 0)
+			return c;
+	return t->cohorts;
+}
+
+/* What the rules made of the message. */
+static void write_judgement(struct record *r, const struct transaction *t, const char *verdict)
 {
 	static const char *const results[] = {"spf", "dkim", "dmarc", "arc"};
-	const struct cohort *c = t->cohorts;
+	const struct cohort *c = speaker(t, verdict);
 	const struct evaluation *e = c ? c->evaluation : t->evaluation;
 	/* Without a verdict the rules had no say: a fault of the message, a client that left. */
 	const struct rule *rule = c && c->verdict ? c->outcome.rule : t->refused_by;
@@ -261,7 +270,7 @@ void audit_write(const struct transaction *t, const char *verdict, const struct 
 	write_tls(r, s);
 	record_text(r, "from", t->envelope.from.mailbox);
 	record_string(r, "verdict", verdict);
-	write_judgement(r, t);
+	write_judgement(r, t, verdict);
 	if (reply->code)
 		write_reply(r, "reply", reply);
 	if (t->client_gone)

@@ -46,6 +46,7 @@ enum step cmd_mail(struct session *s, struct span argument)
 		struct reply reply = judge_refusal(s, &t->refused_by);
 
 		session_tell(s, &reply);
+		shared_speak(s->worker->row, AT_mail, "reject");
 		transaction_end(&s->transaction, "reject", &reply);
 		session_junk(s);
 		return STEP_NEXT;

@@ -8,21 +8,6 @@
 #include "lib/base/fail.h"
 #include "proxy/session/session.h"
 
-static bool domain_is_ours(const struct config *config, struct span domain)
-{
-	if (config->relay_any)
-		return true;
-	for (size_t i = 0; i < config->n_relay_domains; i++) {
-		struct span ours = span_text(config->relay_domains[i]);
-
-		if (ours.len && ours.at[0] == '.'
-				? domain.len > ours.len && span_ends_nocase(domain, ours)
-				: span_equal_nocase(domain, ours))
-			return true;
-	}
-	return false;
-}
-
 /* What we say of a recipient ourselves; code 0: nothing against it. */
 static struct reply judge(struct session *s, const struct address *to)
 {
@@ -37,7 +22,7 @@ static struct reply judge(struct session *s, const struct address *to)
 			"Too many recipients, send the others in another transaction");
 	if (address_local_routes(to))
 		return REPLY(550, "5.1.3", "Routing in the local part is refused");
-	if (to->domain.len && !domain_is_ours(config, to->domain))
+	if (to->domain.len && !config_relays(config, to->domain))
 		return REPLY(550, "5.7.1", "Relaying denied, this is not a domain of ours");
 	return (struct reply){.code = 0};
 }
@@ -184,6 +169,7 @@ static enum step vet(struct session *s)
 	session_set_state(s, SESSION_COMMAND);
 	reply = judge_reply(t, &t->like, t->arena);
 	judge_count(t, &t->like);
+	shared_speak(s->worker->row, AT_rcpt, reply.code < 500 ? "defer" : "reject");
 	return turn_away(s, &reply, t->like.outcome.rule);
 }
 
@@ -213,8 +199,13 @@ enum step cmd_rcpt(struct session *s, struct span argument)
 
 enum step step_vet(struct session *s)
 {
-	if (s->peer == PEER_GONE && !judge_is_asking(s))
+	if (judge_is_asking(s))
+		return STEP_WAIT;
+	if (s->peer == PEER_GONE)
 		return STEP_CLOSED;
+	/* What was asked for it was cancelled, and nobody else is asked. */
+	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
+		return session_bye(s, 421, "4.3.2", "Going down, try again");
 	return vet(s);
 }
 

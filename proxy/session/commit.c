@@ -31,6 +31,7 @@ static enum step conclude(struct session *s, const char *verdict, const struct r
 
 enum step commit_refuse(struct session *s, const struct reply *reply)
 {
+	shared_speak(s->worker->row, AT_message, verdict_of(reply));
 	return conclude(s, verdict_of(reply), reply);
 }
 
@@ -43,6 +44,7 @@ static void settle(struct transaction *t, struct cohort *c, const char *verdict,
 	c->reply = reply;
 	c->verdict = verdict;
 	judge_count(t, c);
+	shared_speak(t->session->worker->row, AT_message, verdict);
 }
 
 /* The one that speaks for the message as a whole: of one that was taken for somebody, if any. */

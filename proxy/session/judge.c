@@ -18,12 +18,12 @@
 enum { TEXT_MAX = 4096, REPLAY_SIZE = 64 * 1024 };
 
 struct judge {
-	struct session *session; /* borrowed */
-	struct bench *bench;     /* borrowed */
+	struct session *session;   /* borrowed */
+	struct bench *bench;       /* borrowed */
 	struct pipeline *pipeline; /* owned */
 	struct filter_view view;
-	bool connected; /* the stage CONNECT is entered */
-	bool ended;     /* the pipeline was told that the content is whole */
+	bool connected;                    /* the stage CONNECT is entered */
+	bool ended;                        /* the pipeline was told that the content is whole */
 	const struct recipient *recipient; /* under consideration */
 	struct evaluation *candidate;      /* for the next one; in the transaction's arena */
 	struct reply refusal;
@@ -148,7 +148,7 @@ void bench_status(const struct bench *bench, struct record *r)
 	for (size_t i = 0; i < bench->policy->n_rules; i++) {
 		const struct rule *rule = policy_rule(bench->policy, i);
 
-		if (!bench->hits[i])
+		if (rule->mode == RULE_OFF)
 			continue;
 		record_open(r, NULL);
 		record_string(r, "rule", rule->name);
@@ -172,16 +172,49 @@ static struct subject subject_of(const struct judge *j, const struct fact_value 
 	return subject;
 }
 
+/* What is under way for recipients that were accepted stays wanted. */
+static void add_wants_of_cohorts(struct judge *j)
+{
+	struct bench *b = j->bench;
+
+	for (struct cohort *c = j->session->transaction->cohorts; c; c = c->next) {
+		struct subject subject = subject_of(j, c->values);
+
+		evaluation_run(c->evaluation, &subject);
+		evaluation_wants(c->evaluation, &subject, STAGE_RCPT, b->waits);
+		for (size_t i = 0; i < b->policy->n_slots; i++)
+			b->wanted[i] |= b->waits[i];
+	}
+}
+
+/* What is known of a recipient at once is kept with it: a text that is written much later may quote
+ * it. */
+static void add_recipients_own(struct judge *j, const struct subject *subject)
+{
+	struct bench *b = j->bench;
+
+	for (size_t i = 0; i < b->policy->n_slots; i++) {
+		const struct slot *slot = b->policy->rules->slots[i];
+
+		if (slot->stage == STAGE_RCPT && !(slot->fact->flags & FACT_ASKS) &&
+			subject_value(subject, slot)->state == FACT_PENDING)
+			b->wanted[i] = true;
+	}
+}
+
 /* Until nothing more becomes known at once. */
-static struct subject look(
-	struct judge *j, struct evaluation *e, const struct fact_value *recipient, enum stage reached)
+static struct subject look(struct judge *j, struct evaluation *e, enum stage reached)
 {
 	struct subject subject;
 
 	do {
-		subject = subject_of(j, recipient);
+		subject = subject_of(j, NULL);
 		evaluation_run(e, &subject);
 		evaluation_wants(e, &subject, reached, j->bench->wanted);
+		if (reached == STAGE_RCPT) {
+			add_recipients_own(j, &subject);
+			add_wants_of_cohorts(j);
+		}
 	} while (pipeline_want(j->pipeline, j->bench->wanted));
 	return subject;
 }
@@ -200,8 +233,8 @@ static void count_hits(struct bench *b, const struct evaluation *e)
 		b->hits[rule->index]++;
 }
 
-static void note_refusal(struct judge *j, const struct evaluation *e,
-	const struct subject *subject, const struct outcome *outcome)
+static void note_refusal(struct judge *j, const struct evaluation *e, const struct subject *subject,
+	const struct outcome *outcome)
 {
 	const struct action *a = outcome->final;
 	struct buffer text = BUFFER_INIT(TEXT_MAX);
@@ -214,7 +247,8 @@ static void note_refusal(struct judge *j, const struct evaluation *e,
 	if (!text_render(a->text, &render, &text)) {
 		/* What fits will do. */
 	}
-	j->refusal = (struct reply){.code = a->code, .text = session_keep(j->session, buffer_span(&text))};
+	j->refusal = (struct reply){
+		.code = a->code, .text = session_keep(j->session, buffer_span(&text))};
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
 	buffer_free(&text);
@@ -223,7 +257,7 @@ static void note_refusal(struct judge *j, const struct evaluation *e,
 /* A look before there is a recipient: only `reject now` is spoken then. */
 static enum judge_status look_for_now(struct judge *j, struct evaluation *e, enum stage reached)
 {
-	struct subject subject = look(j, e, NULL, reached);
+	struct subject subject = look(j, e, reached);
 	struct outcome outcome = outcome_of(e);
 
 	if (!outcome.certain || !outcome.final || !outcome.final->now)
@@ -447,7 +481,7 @@ enum judge_status judge_recipient(
 		return JUDGE_OPEN;
 	if (j->recipient != recipient)
 		begin_recipient(j, t, recipient);
-	subject = look(j, j->candidate, NULL, STAGE_RCPT);
+	subject = look(j, j->candidate, STAGE_RCPT);
 	if (must_wait(j, j->candidate, &subject))
 		return JUDGE_WAIT;
 	out->evaluation = j->candidate;
@@ -622,9 +656,10 @@ void judge_header(struct transaction *t)
 
 	if (!j)
 		return;
-	/* A copy: the spool moves as it grows, and goes when the message turns out to be at fault. */
-	j->view.headers = arena_span(
-		t->arena, span_first(spool_memory(&t->message.spool), t->header_size));
+	/* A copy: the spool moves as it grows, and goes when the message turns out to be at fault.
+	 */
+	j->view.headers =
+		arena_span(t->arena, span_first(spool_memory(&t->message.spool), t->header_size));
 	pipeline_enter(j->pipeline, STAGE_HEADER, t->arena);
 	pipeline_enter(j->pipeline, STAGE_MESSAGE, t->arena);
 	/* What the header section alone settles needs no look at the body. */
@@ -711,15 +746,16 @@ void judge_count(struct transaction *t, const struct cohort *c)
 
 /* --- words --- */
 
-struct span judge_text(struct transaction *t, const struct cohort *c, const struct rule *rule,
-	const struct text *text, struct arena *arena)
+static struct span text_of(struct transaction *t, const struct cohort *c, const struct rule *rule,
+	const struct text *text, bool ascii, struct arena *arena)
 {
 	struct subject subject = subject_of(t->session->judge, c->values);
 	struct buffer out = BUFFER_INIT(TEXT_MAX);
 	struct render render = {.e = c->evaluation,
 		.subject = &subject,
 		.rule = rule,
-		.sid = session_id(t->session)};
+		.sid = session_id(t->session),
+		.ascii = ascii};
 	struct span copy;
 
 	if (!text_render(text, &render, &out)) {
@@ -730,14 +766,10 @@ struct span judge_text(struct transaction *t, const struct cohort *c, const stru
 	return copy;
 }
 
-/* Replies are ASCII unless the client asked for more (RFC 6531 3.7.4.1). */
-static void make_ascii(struct span text)
+struct span judge_text(struct transaction *t, const struct cohort *c, const struct rule *rule,
+	const struct text *text, struct arena *arena)
 {
-	char *at = (char *)text.at; /* our own copy */
-
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)at[i] >= 0x80)
-			at[i] = '?';
+	return text_of(t, c, rule, text, false, arena);
 }
 
 struct reply judge_reply(struct transaction *t, const struct cohort *c, struct arena *arena)
@@ -747,11 +779,10 @@ struct reply judge_reply(struct transaction *t, const struct cohort *c, struct a
 
 	if (!a)
 		return REPLY(451, "4.4.3", "A lookup failed, try again later");
+	/* ASCII unless the client asked for more (RFC 6531 3.7.4.1). */
 	reply = (struct reply){.code = a->code,
-		.text = judge_text(t, c, c->outcome.rule, a->text, arena)};
+		.text = text_of(t, c, c->outcome.rule, a->text, !t->envelope.smtputf8, arena)};
 	memcpy(reply.enhanced, a->enhanced, sizeof(reply.enhanced));
-	if (!t->envelope.smtputf8)
-		make_ascii(reply.text);
 	return reply;
 }
 

@@ -45,7 +45,7 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	struct filter_set *filters, struct err *err) MUST_CHECK;
 void bench_close(struct bench **bench);
 
-/* Rules that were true, with their counts, as members of the open object. */
+/* The resolver, filters, and rules with how often each was true, as members of the open object. */
 void bench_status(const struct bench *bench, struct record *r);
 
 enum judge_status {

@@ -483,6 +483,7 @@ enum step session_refuse(struct session *s)
 	const struct rule *rule;
 	struct reply reply = judge_refusal(s, &rule);
 
+	shared_speak(s->worker->row, AT_helo, "reject");
 	return refuse(s, rule, &reply);
 }
 
@@ -495,6 +496,7 @@ static enum step turn_away(struct session *s)
 	if (reply.code != 521)
 		reply.code = 554;
 	session_set_state(s, SESSION_FAREWELL);
+	shared_speak(s->worker->row, AT_connect, "reject");
 	return refuse(s, rule, &reply);
 }
 
@@ -625,6 +627,7 @@ enum step session_violation(struct session *s, enum dotdata_status status)
 	else if (status == DOTDATA_NUL)
 		reply.text = SPAN("A message must not hold a NUL");
 	session_tell(s, &reply);
+	shared_speak(s->worker->row, AT_message, "reject");
 	transaction_end(&s->transaction, "reject", &reply);
 	session_set_state(s, SESSION_FAREWELL);
 	return STEP_NEXT;

@@ -73,7 +73,9 @@ def test_indirect_branches_have_landing_pads():
 def test_install(tmp_path):
     output_of("cmake", "--install", RELEASE, env={**os.environ, "DESTDIR": str(tmp_path)})
     installed = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
-    for end in ("sbin/postern", "man/man5/postern.conf.5", "examples/postern.conf", "postern.service"):
+    for end in ("sbin/postern", "man/man5/postern.conf.5", "examples/postern.conf", "postern.service",
+                "share/postern/rules/default.rules", "share/postern/rules/strict.rules",
+                "share/postern/rules/lists/programs.extensions"):
         assert [name for name in installed if name.endswith(end)], f"{end} is not among {installed}"
 
 
@@ -205,11 +207,12 @@ def test_dev_run_carries_mail_into_a_maildir(folder):
         assert f"127.0.0.1:{run.port}" in line
         run.until("Ctrl-C")
         with smtplib.SMTP("127.0.0.1", run.port) as client:
-            client.sendmail("you@example.org", ["alice@example.com"], "Subject: first\r\n\r\nHello.\r\n")
+            client.sendmail("you@example.org", ["alice@example.com"], "From: you@example.org\r\nSubject: first\r\n\r\nHello.\r\n")
         message, = (folder / "Maildir/new").iterdir()
         text = message.read_text()
         assert text.startswith("Return-Path: <you@example.org>\nDelivered-To: alice@example.com\nReceived: ")
-        assert text.endswith("Subject: first\n\nHello.\n")
+        assert text.endswith("From: you@example.org\nSubject: first\n\nHello.\n")
+        assert "\nX-Spam-Score: " in text  # the default rules are in force
         run.process.send_signal(signal.SIGINT)
         run.until("stopped")
         run.process.wait(DEADLINE_S)

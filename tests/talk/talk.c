@@ -30,6 +30,9 @@ struct talk {
 	struct wire wire;
 	struct house_file *files; /* owned */
 	bool open;                /* the house stands */
+	bool disk_held;
+	uv_work_t disk;
+	uv_sem_t disk_released;
 	bool verbose;
 };
 
@@ -883,6 +886,51 @@ static void do_status(
 	record_free(&r);
 }
 
+/* --- the disk --- */
+
+/* Work for libuv's one thread that blocks it: what is to be written waits behind it. */
+static void disk_wait(uv_work_t *work)
+{
+	struct talk *t = work->data;
+
+	uv_sem_wait(&t->disk_released);
+}
+
+static void disk_free(uv_work_t *work, int status)
+{
+	struct talk *t = work->data;
+
+	(void)status;
+	uv_sem_destroy(&t->disk_released);
+	t->disk_held = false;
+}
+
+static void disk_release(struct talk *t)
+{
+	uv_sem_post(&t->disk_released);
+	while (t->disk_held)
+		loop_turn(&t->house.loop, true);
+}
+
+/* disk hold, disk release: what is written off the loop. */
+static void do_disk(
+	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
+{
+	(void)block;
+	need_house(t, scope);
+	wire_settle(&t->wire, QUIET_MS);
+	if (span_equal(rest, SPAN("release")) && t->disk_held) {
+		disk_release(t);
+	} else if (span_equal(rest, SPAN("hold")) && !t->disk_held) {
+		t->disk_held = true;
+		t->disk.data = t;
+		ENSURE(uv_sem_init(&t->disk_released, 0) == 0);
+		ENSURE(uv_queue_work(&t->house.loop.uv, &t->disk, disk_wait, disk_free) == 0);
+	} else {
+		fail(t, scope, "disk hold, then disk release");
+	}
+}
+
 /* --- the DNS server --- */
 
 static void dns_fault(struct talk *t, const struct scope *scope, struct span name, struct span what)
@@ -1117,6 +1165,29 @@ static void do_start(
 	need_house(t, scope);
 }
 
+/* The shared counter of that name, or STAGE.VERDICT of what was spoken. false: there is none. */
+static bool find_count(const struct shared *shared, struct span name, uint64_t *is)
+{
+	char spoken[32];
+
+	for (int i = 0; i < SHARED_COUNTER_COUNT; i++) {
+		*is = shared_count(shared, (enum shared_counter)i);
+		if (span_equal(span_text(shared_counter_name((enum shared_counter)i)), name))
+			return true;
+	}
+	for (int i = 0; i < SHARED_MOMENT_COUNT * SHARED_VERDICT_COUNT; i++) {
+		enum shared_moment moment = (enum shared_moment)(i / SHARED_VERDICT_COUNT);
+		enum shared_verdict verdict = (enum shared_verdict)(i % SHARED_VERDICT_COUNT);
+
+		snprintf(spoken, sizeof(spoken), "%s.%s", shared_moment_name(moment),
+			shared_verdict_name(verdict));
+		*is = shared_spoken(shared, moment, verdict);
+		if (span_equal(span_text(spoken), name))
+			return true;
+	}
+	return false;
+}
+
 /* count NAME NUMBER: one of the shared counters. */
 static void do_count(
 	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
@@ -1127,15 +1198,10 @@ static void do_count(
 	(void)block;
 	need_house(t, scope);
 	wire_settle(&t->wire, QUIET_MS);
-	for (int i = 0; i < SHARED_COUNTER_COUNT; i++) {
-		if (!span_equal(span_text(shared_counter_name((enum shared_counter)i)), name))
-			continue;
-		is = shared_count(t->house.shared, (enum shared_counter)i);
-		if (!span_number(span_trim(rest), UINT32_MAX, &wanted) || wanted != is)
-			fail(t, scope, "%.*s is %llu", SPAN_ARGS(name), (unsigned long long)is);
-		return;
-	}
-	fail(t, scope, "there is no counter %.*s", SPAN_ARGS(name));
+	if (!find_count(t->house.shared, name, &is))
+		fail(t, scope, "there is no counter %.*s", SPAN_ARGS(name));
+	else if (!span_number(span_trim(rest), UINT32_MAX, &wanted) || wanted != is)
+		fail(t, scope, "%.*s is %llu", SPAN_ARGS(name), (unsigned long long)is);
 }
 
 static const struct {
@@ -1151,6 +1217,7 @@ static const struct {
 	{"log", do_log},
 	{"status", do_status},
 	{"count", do_count},
+	{"disk", do_disk},
 	{"dns", do_dns},
 	{"quarantine", do_quarantine},
 	{"drain", do_drain},
@@ -1255,6 +1322,8 @@ static int play(const char *path, bool verbose)
 	check_leftovers(t);
 	if (verbose)
 		fputs(buffer_string(&t->wire.transcript), stdout);
+	if (t->disk_held)
+		disk_release(t);
 	house_close(&t->house);
 	wire_close(&t->wire);
 	script_free(&t->script);
@@ -1295,6 +1364,7 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	setenv("UV_THREADPOOL_SIZE", "1", 1); /* `disk hold` blocks it */
 	argv += verbose;
 	argc -= verbose;
 	if (argc < 2) {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "policy/read.h"
 #include "proxy/config/options.h"
 #include "tests/unit/config_texts.h"
 
@@ -433,9 +434,9 @@ static void test_bundle_garbage(void **state)
 		bytes.data[at] = old;
 	}
 	assert_false(bundle_read(&copy, SPAN(""), &err));
-	assert_false(bundle_read(&copy, SPAN("postern bundle 1\n"), &err));
+	assert_false(bundle_read(&copy, SPAN("postern bundle 2\n"), &err));
 	assert_string_equal(err.text, "the configuration bundle is empty");
-	assert_false(bundle_read(&copy, SPAN("postern bundle 1\nxyz"), &err));
+	assert_false(bundle_read(&copy, SPAN("postern bundle 2\nxyz"), &err));
 	assert_string_equal(err.text, "the configuration bundle is damaged");
 	buffer_free(&bytes);
 }
@@ -454,7 +455,8 @@ static void write_file(const char *folder, const char *name, const char *text)
 
 static void remove_folder(const char *folder)
 {
-	static const char *const names[] = {"p.conf", "mx.pem", "pipe"};
+	static const char *const names[] = {
+		"p.conf", "mx.pem", "pipe", "b.rules", "Z.rules", "c.inc", "d.inc", "l"};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		char path[256];
@@ -463,6 +465,72 @@ static void remove_folder(const char *folder)
 		unlink(path);
 	}
 	assert_int_equal(rmdir(folder), 0);
+}
+
+/* "a.rules b.rules": the rule files of a bundle, without their folder. */
+static void expect_rules(const struct bundle *bundle, const char *expected)
+{
+	struct arena *arena = arena_new(256);
+	struct buffer got = BUFFER_INIT(OUT_MAX);
+	size_t n;
+	const char *const *paths = bundle_rules(bundle, arena, &n);
+
+	for (size_t i = 0; i < n; i++)
+		assert_true(buffer_print(&got, "%s%s", i ? " " : "", strrchr(paths[i], '/') + 1));
+	assert_string_equal(buffer_string(&got), expected);
+	buffer_free(&got);
+	arena_free(&arena);
+}
+
+static void expect_in_bundle(
+	const struct bundle *bundle, const char *folder, const char *name, const char *content)
+{
+	struct rule_source source;
+	struct span got = SPAN_NONE;
+	const char *problem = NULL;
+	char path[256];
+
+	bundle_rule_source(bundle, &source);
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	if (!content) {
+		assert_false(source.read(source.context, path, &got, &problem));
+		assert_non_null(problem);
+		return;
+	}
+	assert_true(source.read(source.context, path, &got, &problem));
+	assert_true(span_equal(got, span_text(content)));
+}
+
+static void test_bundle_rules(void **state)
+{
+	char folder[] = "/tmp/postern-test-[XXXXXX", path[256];
+	struct buffer bytes = BUFFER_INIT(OUT_MAX);
+	struct bundle *bundle, *copy;
+	struct err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	write_file(folder, "p.conf", BASE "rules \"*.rules\"");
+	write_file(folder, "b.rules", "include \"c.inc\" include \"b.rules\"");
+	write_file(
+		folder, "Z.rules", "list a : text from file \"l\" list b : text from file \"m\"");
+	write_file(folder, "c.inc", "include \"./d.inc\"");
+	write_file(folder, "d.inc", "# d");
+	write_file(folder, "l", "include \"p.conf\"");
+	snprintf(path, sizeof(path), "%s/p.conf", folder);
+	assert_true(bundle_load(&bundle, path, &err));
+	assert_true(bundle_write(bundle, &bytes));
+	assert_true(bundle_read(&copy, buffer_span(&bytes), &err));
+	expect_rules(bundle, "Z.rules b.rules");
+	expect_rules(copy, "Z.rules b.rules");
+	expect_in_bundle(copy, folder, "d.inc", "# d");
+	expect_in_bundle(copy, folder, "l", "include \"p.conf\"");
+	expect_in_bundle(copy, folder, "m", NULL);      /* is not there */
+	expect_in_bundle(copy, folder, "p.conf", NULL); /* a list names no files */
+	bundle_free(&bundle);
+	bundle_free(&copy);
+	buffer_free(&bytes);
+	remove_folder(folder);
 }
 
 static void test_bundle_load(void **state)
@@ -574,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_bundle_round_trip),
 		cmocka_unit_test(test_bundle_garbage),
 		cmocka_unit_test(test_bundle_load),
+		cmocka_unit_test(test_bundle_rules),
 		cmocka_unit_test(test_admin_only),
 		cmocka_unit_test(test_needs_restart),
 	};

@@ -236,6 +236,22 @@ static void pass(uint64_t ms)
 	play->loop.clock.offset_ms += ms;
 }
 
+/* What the filter itself tells `postern status`. */
+static const char *zones_said(void)
+{
+	static char text[4096];
+	struct record r;
+	struct span all;
+
+	record_init(&r, true, sizeof(text) - 1);
+	filters_status(play->filters, &r);
+	all = record_finish(&r);
+	memcpy(text, all.at, all.len);
+	text[all.len] = '\0';
+	record_free(&r);
+	return text;
+}
+
 /* Switched off, and on again once its test points are right; while it is looked at anew the old
  * state holds. */
 static void test_dnsbl_on_again(void **state)
@@ -247,6 +263,8 @@ static void test_dnsbl_on_again(void **state)
 	assert_non_null(strstr(filter_play_measure(play, fact), "switched off"));
 	dns_play_clear(play->names);
 	dns_play_zone(play->names, GOOD_ZONE "7.2.0.192.zen.test A 0 127.0.0.2\n");
+	assert_non_null(strstr(zones_said(), "\"zones\":[{\"zone\":\"zen.test\",\"of\":\"addresses\","
+					     "\"off\":\"it lists what no list may list"));
 	pass(9 * 60 * 1000);
 	assert_non_null(strstr(filter_play_measure(play, fact), "switched off"));
 	assert_int_equal(dns_play_count(play->names, "1.0.0.127.zen.test"), 1);
@@ -256,6 +274,7 @@ static void test_dnsbl_on_again(void **state)
 	dns_play_pass(play->names, 50);
 	assert_fact(play, fact, "127.0.0.2");
 	assert_true(filter_play_logged(play, "dnsbl_on"));
+	assert_null(strstr(zones_said(), "\"off\""));
 }
 
 static void test_dnsbl_trouble(void **state)
@@ -279,6 +298,8 @@ static void test_dnsbl_trouble(void **state)
 	assert_non_null(strstr(filter_play_measure(play, "dnsbl(\"zen.test\", client.ip)"),
 		"failed: zen.test: it answers outside of 127.0.0.0/8"));
 	assert_false(filter_play_logged(play, "dnsbl_broken")); /* once a minute */
+	assert_non_null(strstr(zones_said(),
+		"{\"zone\":\"zen.test\",\"of\":\"addresses\",\"broken\":2}"));
 }
 
 /* A list that names nearly everybody is asked at once whether it is sound. */

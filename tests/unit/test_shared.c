@@ -94,6 +94,36 @@ static void test_sums(void **state)
 	shared_unmap(&shared);
 }
 
+/* What was spoken stays, too. */
+static void test_spoken(void **state)
+{
+	struct shared *shared = map_new();
+	struct shared_row *a = &shared->rows[shared_row_take(shared)];
+	struct shared_row *b = &shared->rows[shared_row_take(shared)];
+
+	(void)state;
+	shared_speak(a, AT_rcpt, "reject");
+	shared_speak(b, AT_rcpt, "reject");
+	shared_speak(b, AT_message, "in_doubt");
+	shared_speak(b, AT_message, "abandoned"); /* nobody heard it */
+	for (int dead = 0; dead <= 1; dead++) {
+		for (int m = 0; m < SHARED_MOMENT_COUNT; m++)
+			for (int v = 0; v < SHARED_VERDICT_COUNT; v++)
+				assert_int_equal(shared_spoken(shared, (enum shared_moment)m,
+							 (enum shared_verdict)v),
+					m == AT_rcpt && v == SPOKEN_reject ? 2
+					: m == AT_message && v == SPOKEN_in_doubt
+						? 1
+						: 0);
+		if (!dead)
+			shared_row_give(shared, 1);
+	}
+	assert_int_equal(atomic_load(&b->verdicts[AT_rcpt][SPOKEN_reject]), 0);
+	assert_string_equal(shared_moment_name(AT_connect), "connect");
+	assert_string_equal(shared_verdict_name(SPOKEN_discard), "discard");
+	shared_unmap(&shared);
+}
+
 /* Never too few; over all rows; IPv6 by /64; out again in any order. */
 static void test_clients(void **state)
 {
@@ -181,6 +211,7 @@ int main(void)
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_spoken),
 		cmocka_unit_test(test_clients),
 		cmocka_unit_test(test_sketch_precision),
 		cmocka_unit_test(test_processes),

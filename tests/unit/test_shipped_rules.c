@@ -1,7 +1,7 @@
 /*
- * The rule files that are shipped: right, without a warning, in their layout, and each rule in force
- * held by the tests beside it both ways: some test fails when the rule is taken away, and some test
- * fails when it acts whatever the message is.
+ * The rule files that are shipped: right, without a warning, in their layout, and each rule in
+ * force held by the tests beside it both ways: some test fails when the rule is taken away, and
+ * some test fails when it acts whatever the message is.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,8 +86,8 @@ static struct rules *read_rules(struct shipped *s, const char *path)
 {
 	struct rule_setup setup = {filter_set_registry(filters), NULL, 0, NULL};
 	size_t n_mistakes, n_warnings;
-	struct rules *rules = rules_read(
-		&setup, &path, 1, &s->source, &s->report, &n_mistakes, &n_warnings);
+	struct rules *rules =
+		rules_read(&setup, &path, 1, &s->source, &s->report, &n_mistakes, &n_warnings);
 
 	if (s->report.len)
 		fail_msg("%s", buffer_string(&s->report));
