@@ -182,3 +182,54 @@ def test_reloads_lose_and_refuse_nothing(sink, postern, load):
     assert {o["code"] for o in outcomes} == {250}, account.summary(outcomes, backend.count())
     assert not running.failed_connects()
     settle(p, backend, outcomes)
+
+
+# With rules: the verdict stands in the subject. Seven words, so that each meets each of the client's three styles.
+SUBJECTS = ("accept", "reject", "defer", "quarantine", "discard", "accept", "quarantine")
+BY_SUBJECT = """
+rule measured   { then header add "X-Size" "{message.size}" }
+rule reject     { when subject == "reject" then reject 550 5.7.1 "by rule" }
+rule defer      { when subject == "defer" then defer 451 4.7.1 "by rule" }
+rule slow       { when mail.mx == no then score 1 }
+rule quarantine { when subject == "quarantine" then quarantine "by rule" }
+rule discard    { when subject == "discard" then discard "by rule" }
+rule tag        { when body contains "lazy dog" then tag "dog", header add "X-Dog" "yes" }
+"""
+
+
+def settle_by_verdict(p, backend, outcomes):
+    """The books of each verdict must balance and agree with the log, once its last lines are written."""
+    wrong = []
+
+    def balanced():
+        wrong[:] = account.mistakes_by_verdict(
+            outcomes, backend.count(), p.held(), p.audits(), p.status()["totals"]["log_dropped"])
+        return not wrong
+    try:
+        until(balanced, "the books to balance", 5)
+    except AssertionError:
+        raise AssertionError(f"{len(wrong)} of {account.summary(outcomes, backend.count())}: {wrong[:10]}") from None
+    for subject in set(SUBJECTS):
+        codes = [o["code"] for o in outcomes if o["subject"] == subject]
+        assert codes.count(account.FINAL[subject]) > len(codes) / 3, f"{subject}: {account.summary(outcomes, backend.count())}"
+
+
+def test_rules_balance_through_faults_kills_and_reloads(sink, postern, dns, load):
+    """Every verdict at once under faults of the backend, workers killed while messages wait for filters or are being
+    quarantined, reloads between: what was acknowledged is at the backend, in the quarantine, or was discarded by rule."""
+    backend, messages = sink(), MESSAGES // 5
+    p = postern(backend, rules=BY_SUBJECT, dns=dns(), more=IMPATIENT)
+    for stage, action, every in STAGES.values():
+        backend.fail(stage, action, times=None if every < 1000 else 2, every=every)
+    running = load(port=p.port, messages=messages, connections=30, subjects=",".join(SUBJECTS))
+    for step in range(1, 9):
+        running.wait_outcomes(step * messages // 10)
+        if step % 4 == 0:
+            assert p.cli("reload").returncode == 0
+        else:
+            kill_a_worker(p)
+    outcomes = running.wait()
+    backend.violations.clear()
+    assert len(outcomes) == messages
+    settle_by_verdict(p, backend, outcomes)
+    assert all(b"\r\nX-Dog: yes\r\n" in m.body and b"\r\nX-Size: " in m.body for m in backend.messages)

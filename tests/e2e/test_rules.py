@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from harness import proxy_header
 from harness.client import Client
 from harness.dovecot import DovecotLMTP
 from harness.nsd import reverse
+from harness.postern import ROOT
 from harness.postfix import Postfix
 from harness.process import until
 
@@ -251,3 +253,61 @@ def test_a_quarantined_message_is_released(site):
     routed, = second.wait_messages(user="carol")
     assert b"\nSubject: other\n" in routed
     assert json.loads(p.cli("quarantine", "ls", "--json").stdout) == []
+
+
+# Offline.
+
+EXPLAINED = """
+rule postmaster { when rcpt.local == "postmaster" then header add "X-Early" "{rcpt.count}", accept }
+rule later      { when mail.mx == no and mail.local == "later" then defer 451 4.7.1 "{mail.domain} can't be answered" }
+rule alone      { when rcpt.local == "bob" and subject contains "alice" then discard "{subject} is for alice alone" }
+"""
+GOOD, BAD = ("192.0.2.1", "mx.good.example", "a@good.example"), ("192.0.2.3", "nowhere.example", "a@null.example")
+ALICE, BOB = "alice@example.com", "bob@example.com"
+LETTER = "Message-ID: <{}@good.example>\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nFrom: {}\r\nSubject: {}\r\n"
+SESSIONS = {
+    "plain": (*GOOD, [ALICE], LETTER.format(1, GOOD[2], "hello") + "\r\nbody\r\n"),
+    "program": (*GOOD, [ALICE, "carol@example.com"], LETTER.format(2, GOOD[2], "see") + PROGRAM[0] + "\r\n" + PROGRAM[1] + "\r\n"),
+    "no rdns": (*BAD, [ALICE], LETTER.format(3, BAD[2], "hello") + "\r\nbody\r\n"),
+    "spared": (*BAD, ["postmaster@example.com"], LETTER.format(4, BAD[2], "help") + "\r\nbody\r\n"),
+    "another's name": ("192.0.2.2", "other.example", GOOD[2], [ALICE], LETTER.format(5, GOOD[2], "hello") + "\r\nbody\r\n"),
+    "signs": ("192.0.2.2", "[192.0.2.2]", GOOD[2], [ALICE], 'From: "b@example.com" <a@good.example>\r\nSubject: x\r\n\r\n'
+              "https://192.0.2.9/login and http://[2001:db8::9]/\r\n"),
+    "us": ("192.0.2.1", "mx.example.com", GOOD[2], [ALICE], LETTER.format(7, GOOD[2], "hello") + "\r\nbody\r\n"),
+    "deferred": ("192.0.2.1", "mx.good.example", "later@text.example", [ALICE], LETTER.format(8, GOOD[2], "x") + "\r\nbody\r\n"),
+    "discarded": (*GOOD, [BOB], LETTER.format(9, GOOD[2], "for alice") + "\r\nbody\r\n"),
+    "a bounce": ("2001:db8::1", "mx.good.example", "", [ALICE], LETTER.format(10, "<>", "failed") + "\r\nbody\r\n"),
+    "refused on sight": ("198.18.0.7", "mx.good.example", GOOD[2], [ALICE], LETTER.format(11, GOOD[2], "x") + "\r\nbody\r\n"),
+}
+
+
+def explain(p, path, address, helo, sender, recipients, message):
+    path.write_bytes(message.encode())
+    done = p.cli("explain", "--json", "--ip", address, "--helo", helo, "--from", sender,
+                 *(word for r in recipients for word in ("--to", r)), path)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)["recipients"]
+
+
+def test_explain_says_what_the_session_does(sink, postern, dns, tmp_path):
+    """rules/strict.rules over the same DNS: the same verdict, rule, score, tags and words for each."""
+    p = postern.configured(sink(), listen=PROXY, dns=dns(ZONE), rules=EXPLAINED, more="filter greeting { wait 0s }")
+    shutil.copy(ROOT / "rules/strict.rules", p.directory / "rules.d/x-strict.rules")
+    shutil.copytree(ROOT / "rules/lists", p.directory / "rules.d/lists")
+    p.write("rules.d/lists/blocked.cidr", "198.18.0.0/24 too much\n")
+    p.start().ready(HELLO)
+    seen = set()
+    for name, (address, helo, sender, recipients, message) in SESSIONS.items():
+        code, text = talk(p, address, sender, helo, message.encode(), recipients)
+        record = until(lambda: next((r for r in p.log if r.get("verdict") and r["sid"] not in seen), None), f"a record of {name}")
+        seen.add(record["sid"])
+        done = [(to["verdict"], to.get("rule")) for to in record["to"]] if "to" in record else [("reject", record["rule"])]
+        explained = explain(p, tmp_path / "message.eml", address, helo, sender, recipients, message)
+        assert [(e["verdict"], e["rule"]) for e in explained] == done, name
+        for e in explained:
+            if e["verdict"] in ("reject", "defer"):
+                assert e["reply"] == f"{code} {text}".split(" (id ")[0], name
+            if code == 250 and "score" in record:
+                assert float(e["score"]) == record["score"], name
+                tags = [t["effect"] for t in e["effects"] if t["effect"].startswith("tag ")]
+                assert tags == [f'tag "{tag}"' for tag in record["tags"]], name

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 
-def message(ident, size):
+def message(ident, size, subject=""):
     """CRLF lines; some begin with dots, so that stuffing is tried on every message."""
     head = (f"Message-ID: <{ident}@load.example>\r\nFrom: <load@client.example>\r\nTo: <alice@example.com>\r\n"
-            f"Subject: {ident}\r\n\r\n.{ident}\r\n..\r\n").encode()
+            f"Subject: {subject or ident}\r\n\r\n.{ident}\r\n..\r\n").encode()
     line = b"the quick brown fox jumps over the lazy dog 0123456789\r\n"
     return head + line * max(0, (size - len(head)) // len(line))
 
@@ -57,7 +57,7 @@ class Client:
     async def send(self, ident, options, number, outcome):
         """Tries one message once. Styles take turns: DATA step by step, DATA pipelined, BDAT in two chunks."""
         style = number % 3 if options.style == "mixed" else ("step", "pipelined", "bdat").index(options.style)
-        body = message(ident, options.size)
+        body = message(ident, options.size, outcome.get("subject"))
         envelope = ["MAIL FROM:<load@client.example>", "RCPT TO:<alice@example.com>"]
         if style == 2:
             outcome["sent"] = True
@@ -98,6 +98,9 @@ async def one_connection(numbers, options, record):
                     raise SystemExit(f"cannot connect: {e}")
                 await asyncio.sleep(0.05)
         outcome = {"id": ident, "code": None, "text": "", "sent": False}
+        if options.subjects:
+            subjects = options.subjects.split(",")
+            outcome["subject"] = subjects[number % len(subjects)]
         try:
             outcome["code"], outcome["text"] = await asyncio.wait_for(
                 client.send(ident, options, number, outcome), options.patience)
@@ -143,6 +146,7 @@ def arguments():
     p.add_argument("--size", type=int, default=1024)
     p.add_argument("--prefix", default="m")
     p.add_argument("--style", choices=("mixed", "step", "pipelined", "bdat"), default="mixed")
+    p.add_argument("--subjects", default="", help="words with commas between, which take turns; default: the message's id")
     p.add_argument("--patience", type=float, default=120, help="s for a whole message")
     return p
 

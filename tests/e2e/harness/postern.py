@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from .process import HOST, Process, free_port, until
@@ -151,6 +152,12 @@ class Postern:
         done = self.cli("status", "--json")
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         return json.loads(done.stdout)
+
+    def held(self):
+        """How many messages with each Message-ID (its part before the @) lie in the quarantine."""
+        found = (re.search(rb"^message-id:\s*<([^@>]*)", f.read_bytes(), re.I | re.M)
+                 for f in (self.directory / "state/quarantine/new").iterdir())
+        return Counter(m[1].decode() for m in found)
 
     # Its processes.
 
