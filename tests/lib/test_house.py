@@ -207,12 +207,13 @@ def test_dev_run_carries_mail_into_a_maildir(folder):
         assert f"127.0.0.1:{run.port}" in line
         run.until("Ctrl-C")
         with smtplib.SMTP("127.0.0.1", run.port) as client:
-            client.sendmail("you@example.org", ["alice@example.com"], "From: you@example.org\r\nSubject: first\r\n\r\nHello.\r\n")
+            client.sendmail("you@example.org", ["alice@example.com"],
+                            "From: you@example.org\r\nSubject: first\r\n\r\nHello.\r\n")
         message, = (folder / "Maildir/new").iterdir()
         text = message.read_text()
         assert text.startswith("Return-Path: <you@example.org>\nDelivered-To: alice@example.com\nReceived: ")
-        assert text.endswith("From: you@example.org\nSubject: first\n\nHello.\n")
-        assert "\nX-Spam-Score: " in text  # the default rules are in force
+        assert "\nFrom: you@example.org\nSubject: first\nX-Spam-Score: " in text  # the default rules are in force
+        assert text.endswith("\n\nHello.\n")
         run.process.send_signal(signal.SIGINT)
         run.until("stopped")
         run.process.wait(DEADLINE_S)
