@@ -84,8 +84,9 @@ extern const struct filter_range {
 } filter_ranges[FILTER_RANGES];
 
 /* Numbers for `postern status` and metrics, as a member "filters" of the open object: of each
- * filter that rules use, by its name, the calls, how many failed (with them those that timed out), microseconds in all, how
- * many calls in each range, and what the filter itself has to say. A call under way is none yet. */
+ * filter that rules use, by its name, the calls, how many failed (with them those that timed out),
+ * microseconds in all, how many calls in each range, and what the filter itself has to say. A call
+ * under way is none yet. */
 void filters_status(const struct filters *filters, struct record *r);
 
 /* --- of a session --- */

@@ -86,8 +86,8 @@ void shared_row_give(struct shared *shared, int row)
 		atomic_fetch_add(&shared->retired[i], atomic_load(&r->counters[i]));
 	for (int m = 0; m < SHARED_MOMENT_COUNT; m++)
 		for (int v = 0; v < SHARED_VERDICT_COUNT; v++)
-			atomic_fetch_add(&shared->retired_verdicts[m][v],
-				atomic_load(&r->verdicts[m][v]));
+			atomic_fetch_add(
+				&shared->retired_verdicts[m][v], atomic_load(&r->verdicts[m][v]));
 	memset((void *)r, 0, sizeof(*r));
 }
 
@@ -142,8 +142,8 @@ uint64_t shared_spoken(
 		&shared->retired_verdicts[moment][verdict], memory_order_relaxed);
 
 	for (uint32_t i = 0; i < rows_used(shared); i++)
-		sum += atomic_load_explicit(&shared->rows[i].verdicts[moment][verdict],
-			memory_order_relaxed);
+		sum += atomic_load_explicit(
+			&shared->rows[i].verdicts[moment][verdict], memory_order_relaxed);
 	return sum;
 }
 
@@ -151,8 +151,8 @@ void shared_speak(struct shared_row *row, enum shared_moment moment, const char 
 {
 	for (int v = 0; v < SHARED_VERDICT_COUNT; v++)
 		if (strcmp(verdicts[v], verdict) == 0)
-			atomic_fetch_add_explicit(&row->verdicts[moment][v], 1,
-				memory_order_relaxed);
+			atomic_fetch_add_explicit(
+				&row->verdicts[moment][v], 1, memory_order_relaxed);
 }
 
 struct cells {

@@ -48,9 +48,8 @@ enum shared_counter {
 
 /* X(name): what clients were told, and how far they had come; postern_verdicts_total has both as
  * labels. */
-#define SHARED_VERDICTS(X)                                                                         \
-	X(accept) X(reject) X(defer) X(quarantine) X(discard) X(in_doubt)
-#define SHARED_MOMENTS(X) X(connect) X(helo) X(mail) X(rcpt) X(message)
+#define SHARED_VERDICTS(X) X(accept) X(reject) X(defer) X(quarantine) X(discard) X(in_doubt)
+#define SHARED_MOMENTS(X)  X(connect) X(helo) X(mail) X(rcpt) X(message)
 
 enum shared_verdict {
 #define X(name) SPOKEN_##name,

@@ -52,21 +52,21 @@ static const struct {
 	enum step (*step)(struct session *);
 	bool owes; /* it is not the client that is waited for: it waits for our answer */
 } states[SESSION_STATE_COUNT] = {
-	[SESSION_PROXY] = {"proxy", "PROXY header", step_proxy},
-	[SESSION_TLS] = {"tls", "TLS handshake", step_tls},
-	[SESSION_GREETING] = {"greeting", "greeting", step_greeting},
-	[SESSION_COMMAND] = {"command", "command", step_command},
+	[SESSION_PROXY] = {"proxy", "PROXY header", step_proxy, false},
+	[SESSION_TLS] = {"tls", "TLS handshake", step_tls, false},
+	[SESSION_GREETING] = {"greeting", "greeting", step_greeting, false},
+	[SESSION_COMMAND] = {"command", "command", step_command, false},
 	[SESSION_VET] = {"vet", NULL, step_vet, true},
 	[SESSION_CHECK] = {"check", NULL, step_check, true},
-	[SESSION_DATA] = {"data", "message data", step_data},
-	[SESSION_BDAT] = {"bdat", "message data", step_bdat},
-	[SESSION_BDAT_SKIP] = {"bdat", "rest of a refused chunk", step_bdat_skip},
+	[SESSION_DATA] = {"data", "message data", step_data, false},
+	[SESSION_BDAT] = {"bdat", "message data", step_bdat, false},
+	[SESSION_BDAT_SKIP] = {"bdat", "rest of a refused chunk", step_bdat_skip, false},
 	[SESSION_JUDGE] = {"judge", NULL, step_judge, true},
 	[SESSION_DELAY] = {"delay", "delay by a rule", step_delay, true},
 	[SESSION_COMMIT] = {"commit", NULL, step_commit, true},
 	[SESSION_KEEP] = {"keep", "quarantine", step_keep, true},
-	[SESSION_FAREWELL] = {"farewell", "client to close", step_farewell},
-	[SESSION_CLOSED] = {"closed", "memory", NULL},
+	[SESSION_FAREWELL] = {"farewell", "client to close", step_farewell, false},
+	[SESSION_CLOSED] = {"closed", "memory", NULL, false},
 };
 
 /* --- beginning --- */

@@ -10,9 +10,14 @@
  * lines;
  * - each line that the client sees is a reply.
  *
- * Input: byte 0 what the backend offers, byte 1 how the worker is set up, byte 2 n, then n bytes of
- * faults, one for each reply of the backend's; then pieces: a length (1 to 255) and so many bytes
- * of the client's, or 0 and an event.
+ * One of three rule sets, which between them read every kind of fact and take every action, may be
+ * in force; the questions that they ask are answered by a small DNS server, by the name that is
+ * asked for.
+ *
+ * Input: byte 0 what the backend offers, byte 1 how the worker is set up (bits 0 and 1 the
+ * configuration, 2 whether the client may say XCLIENT, 3 and 4 the rules, 0 none), byte 2 n, then n
+ * bytes of faults, one for each reply of the backend's; then pieces: a length (1 to 255) and so
+ * many bytes of the client's, or 0 and an event.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,10 +28,75 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "filters/pipeline.h"
 #include "lib/base/fail.h"
+#include "policy/read.h"
 #include "proxy/session/session.h"
 
-enum { CONNECTIONS_MAX = 64, MESSAGES_MAX = 4096, CLIENT_MAX = 1024 * 1024, TURNS_MAX = 20000 };
+enum {
+	CONNECTIONS_MAX = 64,
+	MESSAGES_MAX = 4096,
+	CLIENT_MAX = 1024 * 1024,
+	TURNS_MAX = 20000,
+	RULE_SETS = 4,
+	DNS_HEADER = 12,
+	POLLED_OTHERS = 4
+};
+
+static const char *const rule_texts[RULE_SETS] = {"",
+	/* The client and the envelope, decided early. */
+	"list bad : cidr { 198.51.100.0/24, 2001:db8::/32 }\n"
+	"list words : text { \"x\", \"y\" }\n"
+	"list held : cidr from store \"held\"\n"
+	"list zen : ip from dnsbl \"zen.example\" { 127.0.0.2-127.0.0.11 }\n"
+	"rule a { when client.ip in @bad then reject now 554 5.7.1 \"{list.item} {sid}\" }\n"
+	"rule b { when client.ip in @held or any dnsbl(\"x.example\", mail.domain) in 127.0.0.0/8 "
+	"then defer }\n"
+	"rule c { when helo in @words or helo.is_me then reject now \"{helo}\" }\n"
+	"rule d { when mail.local == \"now\" and not helo.resolves then reject now \"{mail.from}\" "
+	"}\n"
+	"rule e { when client.fcrdns == none and helo.esmtp then score 2, delay 1s }\n"
+	"rule f { when mail.mx == no on error defer then score 3 }\n"
+	"rule g { when client.ip in @zen then score 4, tag \"zen\" }\n"
+	"rule h { when not rcpt.valid and rcpt.local == \"b\" then reject 550 5.1.1 \"{rcpt.to}\" "
+	"}\n"
+	"rule i { when rcpt.count > 2 or mail.size > 1KB then delay 2s, header add \"X-I\" "
+	"\"{rcpt.to}\" }\n"
+	"rule j { when mail.null then quarantine \"{client.rdns}\" }\n"
+	"rule k monitor { when rcpt.local ~ /./ then discard \"k\" }\n"
+	"rule l { when score >= 6 then reject \"{score} {tags}\" }\n"
+	"rule m { when rcpt.local == \"c\" then accept }\n"
+	"rule n { when any tags == \"zen\" then discard \"n\" }\n",
+	/* The message, decided late. */
+	"list exe : text { \"exe\", \"scr\" }\n"
+	"rule a { when subject contains \"s\" then subject prefix \"[S \u00e4]\", tag \"s\" }\n"
+	"rule b { when any attachment.extension in @exe then reject \"{attachment.name}\" }\n"
+	"rule c { when any url.domain under \"example\" then score 3 }\n"
+	"rule d { when from.count != 1 or from.domain != mail.domain then score 2, header set "
+	"\"X-D\" "
+	"\"{from.name} {from.address}\" }\n"
+	"rule e { when any header(\"X-A\") ~ /(a+)+$/ then header remove \"X-A\", header add "
+	"\"X-A\" "
+	"\"{subject}\" }\n"
+	"rule f { when any dnsbl(\"u.example\", url.domain) in 127.0.0.2 then discard \"f\" }\n"
+	"rule g { when body contains \"keep\" then quarantine \"{body}\" }\n"
+	"rule h { when mail.mx == no and message.size > 20 then delay 3s }\n"
+	"rule i { when (dkim == pass or spf == fail) and rcpt.local == \"e\" on error defer unless "
+	"subject contains \"x\" "
+	"then "
+	"reject }\n"
+	"rule j { when rcpt.local == \"c\" and any attachment.encrypted then reject \"{rcpt.to}\" "
+	"}\n"
+	"rule k { when score > 4 then defer \"{score}\" }\n"
+	"rule l { when list.id is not none and message.id is none then discard \"l\" }\n",
+	/* Recipients that differ; with `conflict strictest`. */
+	"rule a { when client.early_talker and helo == \"early\" then reject now }\n"
+	"rule b { when rcpt.local == \"b\" and subject contains \"b\" then reject }\n"
+	"rule c { when rcpt.local == \"c\" and subject contains \"c\" then discard \"c\" }\n"
+	"rule d { when rcpt.local == \"d\" and mail.mx == no then defer }\n"
+	"rule e { when rcpt.domain is none then header add \"X-E\" \"{rcpt.to}\" }\n"
+	"rule f { when rcpt.local contains \"a\" then header add \"X-F\" \"{subject} {body}\" }\n"
+	"rule g { when rcpt.valid and subject == \"g\" then delay 4s }\n"};
 
 enum fault {
 	FAULT_OK,
@@ -79,6 +149,8 @@ struct run {
 	unsigned received;         /* messages that the backend has, and said so */
 	bool acknowledged[MESSAGES_MAX];
 	bool one_turn;
+	bool prdr;  /* 353 was heard: what is said of a message is said for each recipient */
+	bool rules; /* some are in force: what the client hears and the backend gets is theirs */
 	struct worker *worker;
 };
 
@@ -86,7 +158,9 @@ static struct loop loop;
 static struct shared *shared;
 static struct log log_nowhere;
 static struct config *configs[4];
-static int listener;
+static struct filter_set *filters;
+static struct policy *policies[RULE_SETS]; /* [0]: none */
+static int listener, dns_server;
 static char folder[64];
 
 #define PROPERTY(condition)                                                                        \
@@ -154,6 +228,54 @@ static struct config *read_config(bool verify, bool normalize)
 	return config;
 }
 
+static void open_dns(void)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	static struct endpoint endpoint;
+
+	dns_server = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ENSURE(dns_server >= 0 && bind(dns_server, (struct sockaddr *)&address, size) == 0);
+	ENSURE(getsockname(dns_server, (struct sockaddr *)&address, &size) == 0);
+	endpoint = endpoint_of((struct sockaddr *)&address);
+	for (int i = 0; i < 4; i++) {
+		configs[i]->dns_servers = &endpoint;
+		configs[i]->n_dns_servers = 1;
+	}
+}
+
+static bool read_rules(void *context, const char *path, struct span *content, const char **problem)
+{
+	(void)path, (void)problem;
+	*content = span_text(context);
+	return true;
+}
+
+static void open_rules(void)
+{
+	static const char *const paths[] = {"fuzz.rules"};
+	struct err err;
+
+	filters = filter_set_new(NULL, 0, "/", &err);
+	ENSURE(filters);
+	for (int i = 1; i < RULE_SETS; i++) {
+		char *text = memory_string(rule_texts[i]);
+		struct rule_source source = {read_rules, text};
+		struct rule_setup setup = {.registry = filter_set_registry(filters)};
+		struct buffer report = BUFFER_INIT(65536);
+		struct rules *rules = rules_read(&setup, paths, 1, &source, &report, NULL, NULL);
+
+		if (!rules) {
+			fprintf(stderr, "%s", buffer_string(&report));
+			abort();
+		}
+		policies[i] = policy_new(rules);
+		buffer_free(&report);
+		free(text);
+	}
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct err err;
@@ -170,6 +292,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	open_listener();
 	for (int i = 0; i < 4; i++)
 		configs[i] = read_config(i & 1, i & 2);
+	open_dns();
+	open_rules();
 	return 0;
 }
 
@@ -318,7 +442,8 @@ static void server_takes(struct run *r, struct server *s)
 	char text[64];
 
 	check_content(content);
-	check_faithful(r, content);
+	if (!r->rules)
+		check_faithful(r, content);
 	buffer_clear(&s->content);
 	s->in_data = s->bdat = s->has_rcpt = false;
 	ENSURE(r->received < MESSAGES_MAX);
@@ -475,6 +600,53 @@ static bool server_accept(struct run *r)
 	return true;
 }
 
+/* --- DNS --- */
+
+/* By the first letter of the name: h is held for ever, s fails, a and 2 have the address 127.0.0.2,
+ * others do not exist. */
+static void dns_answer(char *packet, size_t *len)
+{
+	static const char address[] = "\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\x7f\0\0\2";
+	char first = packet[DNS_HEADER + 1];
+	size_t end = DNS_HEADER;
+
+	while (end < *len && packet[end])
+		end += (size_t)(unsigned char)packet[end] + 1;
+	end += 5;
+	PROPERTY(end <= *len);
+	packet[2] = (char)0x81;
+	packet[3] = (char)0x80;
+	memset(packet + 6, 0, 6);
+	if (first == 's') {
+		packet[3] |= 2;
+	} else if ((first == 'a' || first == '2') && packet[end - 3] == 1) {
+		packet[7] = 1;
+		memcpy(packet + end, address, sizeof(address) - 1);
+		end += sizeof(address) - 1;
+	} else if (first != 'a' && first != '2') {
+		packet[3] |= 3;
+	}
+	*len = end;
+}
+
+static bool dns_read(void)
+{
+	struct sockaddr_in peer;
+	socklen_t size = sizeof(peer);
+	char packet[2048];
+	ssize_t got = recvfrom(dns_server, packet, sizeof(packet) / 2, MSG_DONTWAIT,
+		(struct sockaddr *)&peer, &size);
+	size_t len = (size_t)got;
+
+	if (got <= DNS_HEADER)
+		return got >= 0;
+	if (packet[DNS_HEADER + 1] == 'h')
+		return true;
+	dns_answer(packet, &len);
+	got = sendto(dns_server, packet, len, MSG_DONTWAIT, (struct sockaddr *)&peer, size);
+	return true;
+}
+
 /* --- the client --- */
 
 static bool client_read(struct run *r)
@@ -497,16 +669,18 @@ static bool loop_has_work(void)
 /* One look at who has something, and what that leads to. true: somebody had. */
 static bool turn(struct run *r)
 {
-	struct pollfd polled[3 + CONNECTIONS_MAX] = {
+	struct pollfd polled[POLLED_OTHERS + CONNECTIONS_MAX] = {
 		{.fd = uv_backend_fd(&loop.uv), .events = POLLIN},
 		{.fd = r->client, .events = POLLIN},
 		{.fd = listener, .events = POLLIN},
+		{.fd = dns_server, .events = POLLIN},
 	};
 	bool work = loop_has_work(), some;
 
 	for (size_t i = 0; i < r->n_servers; i++)
-		polled[3 + i] = (struct pollfd){.fd = r->servers[i].fd, .events = POLLIN};
-	if (poll(polled, 3 + (nfds_t)r->n_servers, 0) <= 0 && !work)
+		polled[POLLED_OTHERS + i] =
+			(struct pollfd){.fd = r->servers[i].fd, .events = POLLIN};
+	if (poll(polled, POLLED_OTHERS + (nfds_t)r->n_servers, 0) <= 0 && !work)
 		return false;
 	if (work || polled[0].revents)
 		loop_turn(&loop, false);
@@ -514,10 +688,13 @@ static bool turn(struct run *r)
 	if (polled[1].revents)
 		some |= client_read(r);
 	for (size_t i = 0, n = r->n_servers; i < n; i++)
-		if (polled[3 + i].revents && r->servers[i].fd == polled[3 + i].fd)
+		if (polled[POLLED_OTHERS + i].revents &&
+			r->servers[i].fd == polled[POLLED_OTHERS + i].fd)
 			some |= server_read(r, &r->servers[i]);
 	if (polled[2].revents)
 		server_accept(r);
+	if (polled[3].revents)
+		some |= dns_read();
 	return some;
 }
 
@@ -611,10 +788,15 @@ static void check_acknowledged(struct run *r, struct span line)
 	struct span rest = span_from(line, at + mark.len);
 	uint64_t number;
 
+	if (r->rules && at == line.len) {
+		PROPERTY(
+			span_ends_nocase(line, SPAN(" Message accepted"))); /* discarded, or kept */
+		return;
+	}
 	PROPERTY(at < line.len);
 	PROPERTY(span_number(span_first(rest, span_find_char(rest, '.')), MESSAGES_MAX, &number));
 	PROPERTY(number < r->received);
-	PROPERTY(!r->acknowledged[number]);
+	PROPERTY(!r->acknowledged[number] || r->prdr);
 	r->acknowledged[number] = true;
 }
 
@@ -637,7 +819,7 @@ static void check_heard(struct run *r)
 	while (heard.len) {
 		size_t end = span_find(heard, SPAN("\r\n"));
 		struct span line = span_first(heard, end);
-		bool named = span_find(line, SPAN("queued-")) < line.len;
+		bool named = line.at[0] == '2' && span_find(line, SPAN("queued-")) < line.len;
 
 		/* A client that went before it had read all may have half a line. */
 		if (end == heard.len && r->client < 0)
@@ -650,6 +832,7 @@ static void check_heard(struct run *r)
 			/* FAULT_LINES: only the last line counts. */
 			continue;
 		}
+		r->prdr |= span_starts(line, SPAN("353 "));
 		if (named || (after_354 && line.at[0] == '2' && !span_starts(line, SPAN("221"))))
 			check_acknowledged(r, line);
 		after_354 = span_starts(line, SPAN("354"));
@@ -670,10 +853,14 @@ static void start(struct run *r, uint8_t setup)
 		.shared = shared,
 		.row = 0,
 		.spool_dir = -1,
-		.quarantine_dir = -1};
+		.quarantine_dir = -1,
+		.policy = policies[setup >> 3 & 3],
+		.filters = filters};
 	struct err err;
 	int pair[2];
 
+	r->rules = worker.policy;
+	configs[setup & 3]->conflict = (setup >> 3 & 3) == 3 ? CONFLICT_STRICTEST : CONFLICT_SPLIT;
 	r->worker = worker_open(&worker, &err);
 	ENSURE(r->worker);
 	settle(r);
@@ -711,12 +898,26 @@ static bool nobody_counted(void)
 	       memcmp((const void *)row->clients[1], (const void *)none, sizeof(none)) == 0;
 }
 
+/* What is written to the quarantine is written in a thread. */
+static void await_writing(struct run *r)
+{
+	struct session *s = r->worker->sessions;
+
+	while (s && s->state == SESSION_KEEP) {
+		loop_turn(&loop, true);
+		s = r->worker->sessions;
+	}
+	settle(r);
+}
+
 /* Whatever it waits for, its time comes: no session outlives that. */
 static void finish(struct run *r)
 {
 	settle(r);
-	for (int i = 0; i < 12 && r->worker->n_sessions; i++)
+	for (int i = 0; i < 12 && r->worker->n_sessions; i++) {
+		await_writing(r);
 		advance(r, 11);
+	}
 	PROPERTY(r->worker->n_sessions == 0);
 	client_read(r);
 	check_heard(r);

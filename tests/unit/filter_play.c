@@ -182,8 +182,8 @@ static void begin(struct session *session)
 	session->pipeline = pipeline_new(play->filters, &play->view, on_changed, session);
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		pipeline_enter(session->pipeline, (enum stage)stage, session->arena);
-	if (pipeline_want(session->pipeline, session->wanted))
-		on_changed(session);
+	while (pipeline_want(session->pipeline, session->wanted))
+		continue; /* what others are asked for is begun when nothing else is left */
 }
 
 static void feed(struct session *session)

@@ -263,8 +263,9 @@ static void test_dnsbl_on_again(void **state)
 	assert_non_null(strstr(filter_play_measure(play, fact), "switched off"));
 	dns_play_clear(play->names);
 	dns_play_zone(play->names, GOOD_ZONE "7.2.0.192.zen.test A 0 127.0.0.2\n");
-	assert_non_null(strstr(zones_said(), "\"zones\":[{\"zone\":\"zen.test\",\"of\":\"addresses\","
-					     "\"off\":\"it lists what no list may list"));
+	assert_non_null(
+		strstr(zones_said(), "\"zones\":[{\"zone\":\"zen.test\",\"of\":\"addresses\","
+				     "\"off\":\"it lists what no list may list"));
 	pass(9 * 60 * 1000);
 	assert_non_null(strstr(filter_play_measure(play, fact), "switched off"));
 	assert_int_equal(dns_play_count(play->names, "1.0.0.127.zen.test"), 1);
@@ -298,8 +299,8 @@ static void test_dnsbl_trouble(void **state)
 	assert_non_null(strstr(filter_play_measure(play, "dnsbl(\"zen.test\", client.ip)"),
 		"failed: zen.test: it answers outside of 127.0.0.0/8"));
 	assert_false(filter_play_logged(play, "dnsbl_broken")); /* once a minute */
-	assert_non_null(strstr(zones_said(),
-		"{\"zone\":\"zen.test\",\"of\":\"addresses\",\"broken\":2}"));
+	assert_non_null(
+		strstr(zones_said(), "{\"zone\":\"zen.test\",\"of\":\"addresses\",\"broken\":2}"));
 }
 
 /* A list that names nearly everybody is asked at once whether it is sound. */

@@ -111,10 +111,9 @@ static void test_spoken(void **state)
 			for (int v = 0; v < SHARED_VERDICT_COUNT; v++)
 				assert_int_equal(shared_spoken(shared, (enum shared_moment)m,
 							 (enum shared_verdict)v),
-					m == AT_rcpt && v == SPOKEN_reject ? 2
-					: m == AT_message && v == SPOKEN_in_doubt
-						? 1
-						: 0);
+					m == AT_rcpt && v == SPOKEN_reject        ? 2
+					: m == AT_message && v == SPOKEN_in_doubt ? 1
+										  : 0);
 		if (!dead)
 			shared_row_give(shared, 1);
 	}
