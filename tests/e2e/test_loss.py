@@ -4,6 +4,7 @@ change in the middle. Numbers: $POSTERN_LOSS_MESSAGES (20000)."""
 
 import os
 import signal
+from collections import Counter
 
 import pytest
 
@@ -197,8 +198,13 @@ rule tag        { when body contains "lazy dog" then tag "dog", header add "X-Do
 """
 
 
-def settle_by_verdict(p, backend, outcomes):
-    """The books of each verdict must balance and agree with the log, once its last lines are written."""
+COUNTERS = {"accept": "accepted", "reject": "refused", "defer": "deferred", "quarantine": "quarantined",
+            "discard": "discarded", "in_doubt": "in_doubt"}
+
+
+def settle_by_verdict(p, backend, outcomes, kills):
+    """The books of each verdict must balance and agree with the log, once its last lines are written, and with what
+    was counted."""
     wrong = []
 
     def balanced():
@@ -209,6 +215,9 @@ def settle_by_verdict(p, backend, outcomes):
         until(balanced, "the books to balance", 5)
     except AssertionError:
         raise AssertionError(f"{len(wrong)} of {account.summary(outcomes, backend.count())}: {wrong[:10]}") from None
+    counted, spoken = p.status()["totals"], Counter(r["verdict"] for r in p.audits())
+    for verdict, counter in COUNTERS.items():  # a killed worker may have counted what it could not log any more
+        assert 0 <= counted[f"messages_{counter}"] - spoken[verdict] <= kills, (verdict, counted, spoken)
     for subject in set(SUBJECTS):
         codes = [o["code"] for o in outcomes if o["subject"] == subject]
         assert codes.count(account.FINAL[subject]) > len(codes) / 3, f"{subject}: {account.summary(outcomes, backend.count())}"
@@ -231,5 +240,5 @@ def test_rules_balance_through_faults_kills_and_reloads(sink, postern, dns, load
     outcomes = running.wait()
     backend.violations.clear()
     assert len(outcomes) == messages
-    settle_by_verdict(p, backend, outcomes)
+    settle_by_verdict(p, backend, outcomes, kills=6)
     assert all(b"\r\nX-Dog: yes\r\n" in m.body and b"\r\nX-Size: " in m.body for m in backend.messages)

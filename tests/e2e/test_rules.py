@@ -26,7 +26,8 @@ def talk(p, address="192.0.2.1", sender="a@good.example", helo="good.example", b
         code, text = c.reply()
         if code != 220:
             return code, text
-        for line in (f"EHLO {helo}", f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{r}>" for r in recipients), "DATA"):
+        utf8 = "" if sender.isascii() else " SMTPUTF8"
+        for line in (f"EHLO {helo}", f"MAIL FROM:<{sender}>{utf8}", *(f"RCPT TO:<{r}>" for r in recipients), "DATA"):
             code, text = c.command(line)
             if code not in (250, 354):
                 return code, text
@@ -54,7 +55,13 @@ text.example. TXT "neither mail nor host"
 {reverse("192.0.2.1")} PTR mx.good.example.
 {reverse("2001:db8::1")} PTR mx.good.example.
 {reverse("192.0.2.2")} PTR other.example.
-"""
+alias.example. CNAME good.example.
+{reverse("192.0.2.10")} CNAME 10.rev.example.
+10.rev.example. PTR many.example.
+many.example. A 192.0.2.10
+xn--bcher-kva.example. MX 10 mx.good.example.
+""" + "".join(f"big.example. MX {i} mail{i}.some.quite.long.name.big.example.\n" for i in range(200)) + "".join(
+    f"{reverse('192.0.2.11')} PTR host{i}.many.example.\nhost{i}.many.example. A 192.0.2.{11 if i == 7 else 99}\n" for i in range(8))
 
 SHOW = """
 rule show {
@@ -75,11 +82,16 @@ def test_facts_by_dns(sink, postern, dns):
         ("192.0.2.3", "a@null.example", "nowhere.example", "", "none", "no", "no"),
         ("192.0.2.1", "a@text.example", "[192.0.2.1]", "mx.good.example", "pass", "no", "yes"),
         ("192.0.2.1", "", "[192.0.2.9]", "mx.good.example", "pass", "", "no"),
+        # An answer too large for UDP; aliases; one name of several leads back, which comes in any order.
+        ("192.0.2.10", "a@big.example", "alias.example", "many.example", "pass", "yes", "yes"),
+        ("192.0.2.11", "a@ALIAS.Example", "MX.Good.Example", None, "pass", "yes", "yes"),
+        ("192.0.2.1", "ä@bücher.example", "good.example", "mx.good.example", "pass", "yes", "yes"),
     ]
     for address, sender, helo, *wanted in cases:
         assert talk(p, address, sender, helo)[0] == 250
         message = backend.messages[-1].body
-        assert [header(message, name) or "" for name in ("X-Rdns", "X-Fcrdns", "X-Mx", "X-Resolves")] == wanted, helo
+        said = [header(message, name) or "" for name in ("X-Rdns", "X-Fcrdns", "X-Mx", "X-Resolves")]
+        assert all(w in (None, is_) for w, is_ in zip(wanted, said)), (helo, said)
     code, text = talk(p, "192.0.2.2", helo="nowhere.example")
     assert code == 550 and text.startswith("5.7.1 other.example is not nowhere.example (id ")
 
@@ -290,9 +302,9 @@ def explain(p, path, address, helo, sender, recipients, message):
 
 
 def test_explain_says_what_the_session_does(sink, postern, dns, tmp_path):
-    """rules/strict.rules over the same DNS: the same verdict, rule, score, tags and words for each."""
+    """rules/strict.rules (without its delay) over the same DNS: the same verdict, rule, score, tags and words for each."""
     p = postern.configured(sink(), listen=PROXY, dns=dns(ZONE), rules=EXPLAINED, more="filter greeting { wait 0s }")
-    shutil.copy(ROOT / "rules/strict.rules", p.directory / "rules.d/x-strict.rules")
+    p.write("rules.d/x-strict.rules", (ROOT / "rules/strict.rules").read_text().replace(", delay 5s", ""))
     shutil.copytree(ROOT / "rules/lists", p.directory / "rules.d/lists")
     p.write("rules.d/lists/blocked.cidr", "198.18.0.0/24 too much\n")
     p.start().ready(HELLO)

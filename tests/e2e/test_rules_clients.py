@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 
+from harness.dovecot import DovecotLMTP
 from harness.exim import Exim
 from harness.postern import ROOT
 from harness.postfix import Postfix
@@ -108,3 +109,22 @@ def test_smtp_source_and_a_score(peer, sink, postern):
     assert done.returncode != 0 and "550 5.7.1 No" in done.stderr
     assert len(backend.messages) == 100
     until(lambda: len(p.audits()) >= 101, "a record for each")
+
+
+def test_prdr_from_exim_to_dovecot(peer, postern):
+    """LMTP answers each recipient too: alice and bob in one transaction, quarantine and a refusal beside them."""
+    server = peer(DovecotLMTP)
+    p = postern(server, rules="""
+        rule carol { when rcpt.local == "carol" and subject contains "three" then quarantine "carol's" }
+        rule bob   { when rcpt.local == "bob" and subject contains "three" then tag "bob", header add "X-For" "bob" }
+    """)
+    client = peer(Exim, relay_port=p.port)
+    client.inject(BODY % b"for three", (*BOTH, "carol@example.com"))
+    alice, bob = *server.wait_messages(), *server.wait_messages(user="bob")
+    assert b"X-For" not in alice and b"\nX-For: bob\n" in bob
+    record = p.wait_audit(lambda r: len(r["to"]) == 3)
+    assert [(to["addr"].split("@")[0], to["code"], to["verdict"]) for to in record["to"]] == [
+        ("alice", 250, "accept"), ("bob", 250, "accept"), ("carol", 250, "quarantine")]
+    assert p.held() == {"both": 1} and not server.messages("carol")
+    assert p.cli("quarantine", "release", record["to"][2]["quarantine"]).returncode == 0
+    assert server.wait_messages(user="carol")

@@ -279,3 +279,20 @@ def test_a_worker_killed_while_a_message_waits_for_filters(sink, postern, dns):
         send(c)
         assert c.reply()[0] == 250, "the lookup has failed, and the rule is skipped"
     assert backend.count() == {"op": 1}
+
+
+def test_a_shared_object_is_replaced_by_a_reload(sink, postern):
+    """The new one's facts are those that rules may name; sessions that go on keep the old one."""
+    p = postern.configured(sink(), rules=HELLO_RULES, more='filter hello { load "hello.so" }')
+    code, _ = page("filter_hello.c")
+    build(p.directory, code)
+    p.start().ready()
+    with Client(p.port) as old:
+        old.ehlo("x" * 41)
+        build(p.directory, code.replace('"hello.length"', '"hello.size"').replace('"%s, %.*s"', '"%s again, %.*s"'))
+        p.write("rules.d/test.rules", HELLO_RULES.replace("hello.length", "hello.size"))
+        reload(p)
+        assert ask(old) == f"550 5.7.1 hello, {'x' * 41}"
+    with Client(p.port) as c:
+        c.ehlo("x" * 41)
+        assert ask(c) == f"550 5.7.1 hello again, {'x' * 41}"
