@@ -14,6 +14,7 @@
 #include "policy/action_text.h"
 #include "policy/advise.h"
 #include "policy/text.h"
+#include "proxy/session/bench.h"
 
 enum { TEXT_MAX = 4096, VALUE_MAX = 1024, PIECE = 64 * 1024, TIMEOUT_MS = 10000 };
 
@@ -51,27 +52,6 @@ struct offline {
 
 /* --- opening --- */
 
-static const struct filter_slot *slots_for_filters(struct offline *o)
-{
-	const struct rules *rules = o->policy->rules;
-	struct filter_slot *slots = arena_alloc(o->arena, (rules->n_slots + 1) * sizeof(*slots));
-
-	for (size_t i = 0; i < rules->n_slots; i++) {
-		const struct slot *slot = rules->slots[i];
-
-		slots[i] = (struct filter_slot){.source = slot->source,
-			.fact = slot->fact,
-			.text = slot->list ? slot->list->from : slot->text,
-			.field = slot->field ? &slots[slot->field->number] : NULL,
-			.codes = slot->list ? slot->list->codes : NULL,
-			.n_codes = slot->list ? slot->list->n_codes : 0,
-			.window_ms = slot->window_ms,
-			.stage = slot->stage,
-			.index = slot->index};
-	}
-	return slots;
-}
-
 static bool open_dns(struct offline *o, struct err *err)
 {
 	const struct config *config = o->session->config;
@@ -97,7 +77,7 @@ static bool open_filters(struct offline *o, struct err *err)
 		.log = &o->log,
 		.hostname = config ? config->hostname : "localhost",
 		.timeout_ms = config ? config->timeouts.filter : TIMEOUT_MS,
-		.slots = slots_for_filters(o),
+		.slots = bench_slots(o->policy, o->arena),
 		.n_slots = o->policy->n_slots};
 
 	o->filters = filters_open(&setup, err);

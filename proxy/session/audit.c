@@ -187,9 +187,10 @@ static void write_monitored(struct record *r, const struct evaluation *e)
 	while (evaluation_next_monitored(e, &cursor, &rule)) {
 		record_open(r, NULL);
 		record_string(r, "rule", rule->name);
-		record_string(r, "action", rule->final ? action_name(rule->final->kind)
-					   : rule->actions ? action_name(rule->actions->kind)
-							   : "none");
+		record_string(r, "action",
+			rule->final     ? action_name(rule->final->kind)
+			: rule->actions ? action_name(rule->actions->kind)
+					: "none");
 		record_close(r);
 	}
 	record_close(r);

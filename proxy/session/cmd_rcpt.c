@@ -53,8 +53,7 @@ static struct attempt *answer(struct session *s, struct span address, const stru
 }
 
 /* The recipient under consideration is refused, by a rule or by somebody else. */
-static enum step turn_away(
-	struct session *s, const struct reply *reply, const struct rule *rule)
+static enum step turn_away(struct session *s, const struct reply *reply, const struct rule *rule)
 {
 	struct transaction *t = s->transaction;
 	struct attempt *attempt;

@@ -1,9 +1,10 @@
 /*
- * The end of a message: refused for its own faults, or judged by the rules and carried to where they
- * say: the backend, the quarantine, nowhere. The client hears of it when all is done; the audit
- * record is on its way before.
+ * The end of a message: refused for its own faults, or judged by the rules and carried to where
+ * they say: the backend, the quarantine, nowhere. The client hears of it when all is done; the
+ * audit record is on its way before.
  *
- *     JUDGE (facts) [-> DELAY] -> for each cohort: COMMIT (backend) | KEEP (quarantine) | told at once
+ *     JUDGE (facts) [-> DELAY] -> for each cohort: COMMIT (backend) | KEEP (quarantine) | told at
+ * once
  *     -> answered
  *
  * A transaction has one cohort, but with PRDR: then each is carried out in its turn, and each

@@ -3,7 +3,8 @@
  * evaluator what is wanted, has the pipeline measure it, and says what the rules say. It speaks no
  * SMTP: the verbs and commit.c do.
  *
- *     judge_connect -> judge_helo -> judge_mail -> judge_recipient... -> judge_header -> judge_content
+ *     judge_connect -> judge_helo -> judge_mail -> judge_recipient... -> judge_header ->
+ * judge_content
  *     -> judge_message
  *
  * Each of these brings facts of a stage; none waits but by returning JUDGE_WAIT, upon which the
@@ -17,7 +18,6 @@
 
 #include <stdbool.h>
 
-#include "filters/pipeline.h"
 #include "lib/mail/reply.h"
 #include "policy/evaluate.h"
 
@@ -25,28 +25,6 @@ struct cohort;
 struct recipient;
 struct session;
 struct transaction;
-struct worker;
-
-/* Of a worker: its rules with the filters that measure for them. */
-struct bench {
-	const struct policy *policy; /* borrowed */
-	struct loop *loop;           /* borrowed */
-	struct filters *filters;     /* owned */
-	struct dns *dns;             /* owned */
-	struct arena *arena;         /* owned */
-	struct evaluation *evaluation; /* for looks before there is a transaction */
-	bool *wanted, *waits;          /* by slot, scratch */
-	const struct slot *early_talker; /* NULL: no rule reads it */
-	uint64_t *hits;                  /* by rule: transactions in which it was true */
-};
-
-/* NULL in *out when there is no rule; false: a filter or the resolver can't be opened. */
-bool bench_open(struct bench **out, struct worker *worker, const struct policy *policy,
-	struct filter_set *filters, struct err *err) MUST_CHECK;
-void bench_close(struct bench **bench);
-
-/* The resolver, filters, and rules with how often each was true, as members of the open object. */
-void bench_status(const struct bench *bench, struct record *r);
 
 enum judge_status {
 	JUDGE_OPEN, /* go on: what the rules say is not certain, or not to be said yet */

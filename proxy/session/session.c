@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
-#include "lib/mail/proxy_header.h"
 
 enum {
 	SESSION_MAGIC = 0x73657373,
@@ -21,13 +20,8 @@ enum {
 	FAREWELL_MS = 8000,               /* so long we discard what a client still sends */
 	FAREWELL_BYTES = 8 * 1024 * 1024, /* and so much */
 	PROXY_HEADER_MS = 10 * 1000,
-	OUTPUT_PAUSE = 64 * 1024, /* replies that a client does not read stop its commands */
 };
 
-static enum step step_proxy(struct session *s);
-static enum step step_tls(struct session *s);
-static enum step step_greeting(struct session *s);
-static enum step step_command(struct session *s);
 static enum step step_delay(struct session *s);
 static enum step step_farewell(struct session *s);
 static void session_end(struct session *s);
@@ -295,7 +289,7 @@ bool session_junk(struct session *s)
 	return true;
 }
 
-static void flush_replies(struct session *s)
+void session_flush(struct session *s)
 {
 	struct buffer *replies = &s->worker->replies;
 
@@ -319,11 +313,11 @@ static void run_steps(struct session *s)
 	enum step step = STEP_NEXT;
 
 	while (step == STEP_NEXT && s->state != SESSION_CLOSED) {
-		if (s->worker->replies.len > OUTPUT_PAUSE)
-			flush_replies(s);
+		if (s->worker->replies.len > SESSION_OUTPUT_PAUSE)
+			session_flush(s);
 		step = states[s->state].step(s);
 	}
-	flush_replies(s);
+	session_flush(s);
 	if (step != STEP_CLOSED)
 		return;
 	/* What the kernel has not taken yet is worth waiting for. */
@@ -419,87 +413,6 @@ static void on_tls(void *context)
 
 /* --- steps that belong to no verb --- */
 
-static enum step step_proxy(struct session *s)
-{
-	struct proxy_header header;
-	struct err err;
-
-	switch (proxy_header_parse(s->input, &header, &err)) {
-	case PROXY_MORE:
-		return STEP_WAIT;
-	case PROXY_BAD:
-		log_event(s->worker->log, LOG_WARNING, "proxy_header", session_id(s),
-			"bad PROXY header: %s", err.text);
-		return STEP_CLOSED;
-	case PROXY_DONE:
-		break;
-	}
-	s->input = span_from(s->input, header.size);
-	if (!header.local) {
-		s->client.remote = header.source;
-		s->client.local = header.destination;
-	}
-	if (session_count_client(s))
-		session_set_state(s, s->implicit_tls ? SESSION_TLS : SESSION_GREETING);
-	return STEP_NEXT;
-}
-
-static enum step step_tls(struct session *s)
-{
-	if (s->stream.state != STREAM_OPEN || s->stream.ssl)
-		return s->peer == PEER_THERE ? STEP_WAIT : STEP_CLOSED;
-	/* Plain text that came along with STARTTLS must never be read as commands under TLS
-	 * (CVE-2011-0411). Behind a PROXY header it is the handshake's beginning. */
-	if (s->input.len && !s->implicit_tls)
-		return STEP_CLOSED;
-	flush_replies(s);
-	stream_read(&s->stream, true);
-	stream_unread(&s->stream, s->input);
-	s->input = SPAN_NONE;
-	stream_tls(&s->stream, s->worker->tls, true, NULL);
-	return STEP_WAIT;
-}
-
-/* Whether the client has talked already, although it must wait for the greeting (RFC 5321 3.1). */
-static bool has_talked(struct session *s)
-{
-	char byte;
-
-	if (s->input.len)
-		return true;
-	return !s->stream.ssl && recv(s->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-static enum step refuse(struct session *s, const struct rule *rule, const struct reply *reply)
-{
-	audit_refusal(s, rule, reply);
-	session_tell(s, reply);
-	return STEP_NEXT;
-}
-
-/* A rule refuses what the client said, before there is a transaction. */
-enum step session_refuse(struct session *s)
-{
-	const struct rule *rule;
-	struct reply reply = judge_refusal(s, &rule);
-
-	shared_speak(s->worker->row, AT_helo, "reject");
-	return refuse(s, rule, &reply);
-}
-
-/* Instead of a greeting there are 554 (RFC 5321 3.1) and 521 (RFC 7504), whatever the rule says. */
-static enum step turn_away(struct session *s)
-{
-	const struct rule *rule;
-	struct reply reply = judge_refusal(s, &rule);
-
-	if (reply.code != 521)
-		reply.code = 554;
-	session_set_state(s, SESSION_FAREWELL);
-	shared_speak(s->worker->row, AT_connect, "reject");
-	return refuse(s, rule, &reply);
-}
-
 static enum step step_delay(struct session *s)
 {
 	return s->peer == PEER_GONE ? STEP_CLOSED : STEP_WAIT;
@@ -513,103 +426,13 @@ enum step session_delay(struct session *s, uint64_t delay_ms, enum session_state
 	return STEP_WAIT;
 }
 
-static enum step step_greeting(struct session *s)
-{
-	struct reply greeting = {.code = 220};
-	enum judge_status status;
-	bool talked;
-	char text[300];
-	int len;
-
-	if (s->worker->drain >= WORKER_DRAIN_MESSAGES)
-		return session_bye(s, 421, "4.3.2", "Going down, try again");
-	talked = has_talked(s);
-	if (talked && !judge_minds_talk(s))
-		return session_bye(s, 554, "5.5.1", "You talked before the greeting");
-	status = judge_connect(s);
-	if (talked)
-		judge_note_talk(s);
-	if (status == JUDGE_CERTAIN)
-		return turn_away(s);
-	if (status == JUDGE_WAIT)
-		return session_await_client(s);
-	len = snprintf(text, sizeof(text), "%s ESMTP", s->worker->config->hostname);
-	greeting.text = span_make(text, (size_t)len);
-	session_tell(s, &greeting);
-	session_set_state(s, SESSION_COMMAND);
-	return STEP_NEXT;
-}
-
-/* Between two chunks, too. */
-static bool within_message(const struct session *s)
-{
-	return s->transaction && s->transaction->has_data;
-}
-
-/* Takes a line off the input. *line is without its end; false: none is whole yet. */
-static bool take_line(struct session *s, struct span *line, bool *bare_lf)
-{
-	size_t lf = span_find_char(s->input, '\n');
-
-	if (lf == s->input.len)
-		return false;
-	*bare_lf = lf == 0 || s->input.at[lf - 1] != '\r';
-	*line = span_first(s->input, *bare_lf ? lf : lf - 1);
-	s->input = span_from(s->input, lf + 1);
-	return true;
-}
-
-/* Whether bytes of a message may follow the line whatever we say to it. */
-static bool announces_chunk(struct span line)
-{
-	return span_starts_nocase(span_trim(line), SPAN("BDAT"));
-}
-
-static enum step bad_line(struct session *s, struct span line, uint16_t code, const char *text)
-{
-	return announces_chunk(line) ? session_bye(s, code, "5.5.2", text)
-				     : session_say(s, code, "5.5.2", text);
-}
-
-static enum step step_command(struct session *s)
-{
-	size_t max = s->worker->config->limits.command;
-	struct command command;
-	struct span line;
-	bool bare_lf;
-
-	/* What somebody who is gone had pipelined is not run: no answer could reach it. */
-	if (s->peer == PEER_GONE)
-		return STEP_CLOSED;
-	if (s->worker->drain >= WORKER_DRAIN_MESSAGES && !within_message(s))
-		return session_bye(s, 421, "4.3.2", "Going down, try again");
-	if (stream_pending(&s->stream) > OUTPUT_PAUSE)
-		return STEP_WAIT;
-	if (!take_line(s, &line, &bare_lf)) {
-		if (s->input.len > max)
-			return session_bye(s, 500, "5.5.2", "Line too long");
-		return s->peer == PEER_THERE ? STEP_WAIT : STEP_CLOSED;
-	}
-	set_timer(s);
-	if (line.len + 2 > max)
-		return session_bye(s, 500, "5.5.2", "Line too long");
-	if (bare_lf)
-		return bad_line(s, line, 500, "Lines end in CRLF, not in LF alone");
-	if (!command_line_clean(line))
-		return bad_line(s, line, 501, "Control characters are not allowed");
-	command = command_parse(line);
-	if (command.verb == VERB_UNKNOWN && announces_chunk(line))
-		return session_bye(s, 500, "5.5.2", "Unknown command");
-	return session_command(s, &command);
-}
-
 static enum step step_farewell(struct session *s)
 {
 	s->discarded += s->input.len;
 	s->input = SPAN_NONE;
 	if (s->transaction)
 		session_reset(s);
-	flush_replies(s);
+	session_flush(s);
 	if (!s->stream.shut && s->stream.state == STREAM_OPEN)
 		stream_shutdown(&s->stream);
 	if (s->peer == PEER_GONE || s->turned_away || s->discarded > FAREWELL_BYTES ||
@@ -706,8 +529,8 @@ void session_interrupt(struct session *s)
 
 	if (s->state == SESSION_CLOSED)
 		return;
-	if (!gone &&
-		(drain < WORKER_DRAIN_MESSAGES || (drain < WORKER_DRAIN_NOW && within_message(s))))
+	if (!gone && (drain < WORKER_DRAIN_MESSAGES ||
+			     (drain < WORKER_DRAIN_NOW && session_within_message(s))))
 		return;
 	/* The backend's word comes all the same, exactly once; the step then sees who is gone. */
 	if (s->state == SESSION_CHECK) {

@@ -65,7 +65,10 @@ enum step { STEP_NEXT, STEP_WAIT, STEP_CLOSED };
 /* What is said of the other side of the connection. */
 enum peer { PEER_THERE, PEER_HALF_CLOSED, PEER_GONE };
 
-enum { SESSION_ID_SIZE = 12 };
+enum {
+	SESSION_ID_SIZE = 12,
+	SESSION_OUTPUT_PAUSE = 64 * 1024 /* replies that a client does not read stop its commands */
+};
 
 struct session {
 	uint32_t magic;
@@ -93,10 +96,10 @@ struct session {
 	struct judge *judge;             /* owned; NULL: there are no rules, or not yet */
 	enum session_state after_delay;
 	uint64_t delay_ms;
-	bool turned_away;                /* one connection too many of its client: no farewell */
-	uint64_t discarded;              /* bytes, in FAREWELL */
-	uint64_t skip;                   /* bytes left of a refused chunk, in BDAT_SKIP */
-	struct reply skip_reply;         /* and what is said behind them; static text */
+	bool turned_away;        /* one connection too many of its client: no farewell */
+	uint64_t discarded;      /* bytes, in FAREWELL */
+	uint64_t skip;           /* bytes left of a refused chunk, in BDAT_SKIP */
+	struct reply skip_reply; /* and what is said behind them; static text */
 };
 
 /* A connection that was accepted; takes over fd. */
@@ -124,6 +127,9 @@ enum step session_say(struct session *s, uint16_t code, const char *enhanced, co
 /* As session_reply, but never counted: refused recipients, messages. */
 void session_tell(struct session *s, const struct reply *reply);
 
+/* What is queued goes out now: before a handshake. */
+void session_flush(struct session *s);
+
 /* The reply is the last: FAREWELL follows. */
 enum step session_bye(struct session *s, uint16_t code, const char *enhanced, const char *text);
 
@@ -139,6 +145,9 @@ static inline enum step session_await_client(const struct session *s)
 
 /* Speaks what judge_refusal says, and records it. */
 enum step session_refuse(struct session *s);
+
+/* Content has begun to come, also between two chunks: a drain waits for its end. */
+bool session_within_message(const struct session *s);
 
 /* RSET: the transaction, if any, is over. */
 void session_reset(struct session *s);
@@ -186,7 +195,11 @@ COMMAND_FUNCTION(xclient);
 COMMAND_FUNCTION(unknown);
 COMMAND_FUNCTION(foreign);
 
-/* Steps of states that belong to a verb. */
+/* Steps of states that have files of their own. */
+enum step step_proxy(struct session *s);     /* greeting.c */
+enum step step_tls(struct session *s);       /* greeting.c */
+enum step step_greeting(struct session *s);  /* greeting.c */
+enum step step_command(struct session *s);   /* commands.c */
 enum step step_vet(struct session *s);       /* cmd_rcpt.c */
 enum step step_check(struct session *s);     /* cmd_rcpt.c */
 enum step step_data(struct session *s);      /* cmd_data.c */

@@ -51,7 +51,7 @@ enum message_fault {
 struct transaction {
 	struct arena *arena; /* owned; the transaction itself lies in it */
 	struct session *session;
-	struct span tid; /* "SID.n" */
+	struct span tid;          /* "SID.n" */
 	struct envelope envelope; /* its recipients are in the cohorts; here they are counted */
 	bool prdr;                /* each recipient gets an answer of its own after the data */
 	struct cohort *cohorts;
@@ -72,13 +72,14 @@ struct transaction {
 	struct span message_id;
 	bool asking; /* `done` of the check or delivery is still to come: until then its memory
 			stays, whatever it says */
-	struct recipient *checking; /* not in a cohort yet */
-	struct cohort like;         /* what the rules say of it */
-	bool delayed;               /* the delay that a rule asks for is over */
-	struct cohort *carried;     /* under way to the backend or into quarantine */
+	struct recipient *checking;    /* not in a cohort yet */
+	struct cohort like;            /* what the rules say of it */
+	bool delayed;                  /* the delay that a rule asks for is over */
+	struct cohort *carried;        /* under way to the backend or into quarantine */
 	const struct rule *refused_by; /* of the whole transaction at MAIL; NULL: no rule */
 	struct check check;
-	struct message going; /* the message as it is carried: the same spool, a prefix of its own */
+	struct message
+		going; /* the message as it is carried: the same spool, a prefix of its own */
 	struct delivery delivery;
 	struct quarantined kept;
 	struct quarantine_write keeping;

@@ -9,6 +9,7 @@
 #include "lib/base/fail.h"
 #include "lib/net/dns.h"
 #include "proxy/backend/backend.h"
+#include "proxy/session/bench.h"
 #include "proxy/session/listener.h"
 #include "proxy/session/session.h"
 #include "proxy/message/quarantine.h"

@@ -1,0 +1,44 @@
+/*
+ * bench: what a worker's sessions are judged with: its rules, the filters that measure for them,
+ * the resolver, and what all sessions use in their turn.
+ */
+#ifndef PROXY_SESSION_BENCH_H
+#define PROXY_SESSION_BENCH_H
+
+#include <stdbool.h>
+
+#include "filters/pipeline.h"
+#include "policy/evaluate.h"
+
+struct worker;
+
+struct bench {
+	const struct policy *policy;     /* borrowed */
+	struct loop *loop;               /* borrowed */
+	struct filters *filters;         /* owned */
+	struct dns *dns;                 /* owned */
+	struct arena *arena;             /* owned */
+	struct evaluation *evaluation;   /* for looks before there is a transaction */
+	bool *wanted, *waits;            /* by slot, scratch */
+	const struct slot *early_talker; /* NULL: no rule reads it */
+	uint64_t *hits;                  /* by rule: transactions in which it was true */
+};
+
+/* NULL in *out when there is no rule; false: a filter or the resolver can't be opened. */
+bool bench_open(struct bench **out, struct worker *worker, const struct policy *policy,
+	struct filter_set *filters, struct err *err) MUST_CHECK;
+void bench_close(struct bench **bench);
+
+/* The resolver, filters, and rules with how often each was true, as members of the open object. */
+void bench_status(const struct bench *bench, struct record *r);
+
+/* The slots of a policy as filters see them; in the arena. */
+struct filter_slot *bench_slots(const struct policy *policy, struct arena *arena);
+
+/* The slot of a fact without parameters; NULL: no rule reads it. */
+const struct slot *bench_slot(const struct bench *bench, const char *fact);
+
+/* A verdict is spoken: the rules that were true are counted. */
+void bench_count(struct bench *bench, const struct evaluation *evaluation);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * judging: what the files of the judge share. Private to
+ *
+ *     judge.c            the client, HELO, MAIL, recipients
+ *     judge_asking.c     rcpt.valid: the backend is asked
+ *     judge_message.c    the message, what is to be done, and the words for it
+ */
+#ifndef PROXY_SESSION_JUDGING_H
+#define PROXY_SESSION_JUDGING_H
+
+#include "proxy/session/bench.h"
+#include "proxy/session/cohort.h"
+#include "proxy/session/session.h"
+
+enum { JUDGE_TEXT_MAX = 4096 /* bytes of a rule's text with its fields filled in */ };
+
+struct judge {
+	struct session *session;   /* borrowed */
+	struct bench *bench;       /* borrowed */
+	struct pipeline *pipeline; /* owned */
+	struct filter_view view;
+	bool connected;                    /* the stage CONNECT is entered */
+	bool ended;                        /* the pipeline was told that the content is whole */
+	const struct recipient *recipient; /* under consideration */
+	struct evaluation *candidate;      /* for the next one; in the transaction's arena */
+	struct reply refusal;
+	const struct rule *refused_by;
+	struct check *asking; /* the backend about rcpt.valid; NULL: not */
+	struct call *asker;
+	unsigned asked_fact;
+};
+
+/* Where values are found; recipient: those that a cohort has put aside, or NULL. */
+struct subject judge_subject(const struct judge *j, const struct fact_value *recipient);
+
+/* For the view: asks the backend about the recipient under consideration. */
+enum call_status judge_ask_recipient(
+	const struct filter_view *view, struct call *call, unsigned fact);
+void judge_forget_recipient(const struct filter_view *view, struct call *call);
+
+/* For the pipeline: what came of the content before a call was started. context: the session. */
+void judge_replay(void *context, void (*take)(void *, struct span), void *taker);
+
+#endif
