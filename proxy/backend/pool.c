@@ -92,11 +92,24 @@ static void run_idle(struct backend_pool *pool, struct backend_job *job)
 	backend_job_run(job, c);
 }
 
-/* instead_of_idle: an idle connection is of no use to who asks, but its place is. */
+static struct backend_pool *sibling_of(const struct backend_pool *pool)
+{
+	struct backend_server *server = pool->server;
+
+	return pool == &server->mail ? &server->checks : &server->mail;
+}
+
+/* instead_of_idle: an idle connection is of no use to who asks, but its place is. So is, on a
+ * crowded server, that of an idle one of the other kind: if it is the only one that the server
+ * bears, nobody else could go on before it grows old. */
 static bool make_place(struct backend_pool *pool, bool instead_of_idle)
 {
+	const struct backend_pool *sibling = sibling_of(pool);
+
 	if (!has_place(pool) && instead_of_idle && pool->oldest)
 		backend_connection_dismiss(pool->oldest);
+	if (!has_place(pool) && pool->open < pool->limit && sibling->oldest)
+		backend_connection_dismiss(sibling->oldest);
 	return has_place(pool);
 }
 
@@ -154,6 +167,8 @@ void backend_pool_put(struct backend_pool *pool, struct backend_connection *c)
 	if (c->bond)
 		backend_bond_serve(c->bond);
 	backend_pool_serve(pool);
+	if (c->idle)
+		backend_pool_serve(sibling_of(pool));
 }
 
 void backend_pool_closed(struct backend_pool *pool)

@@ -228,6 +228,24 @@ static void test_crowded(void **state)
 	(void)state;
 }
 
+/* The one connection that it bears is idle and of the other kind: its place is given on. */
+static void test_crowded_by_the_other_kind(void **state)
+{
+	play->backend.verify_recipients = true;
+	play_open(play);
+	play_check(play);
+	assert_int_equal(play->check.outcome, CHECK_WELCOME);
+	assert_int_equal(server->open, 1);
+	server->greeting = "421 4.7.0 too many connections from you" CLOSE "|220 server ESMTP";
+	server->times[STEP_greeting] = 0;
+	play_deliver(play);
+	assert_delivery(play, DELIVERY_ACCEPTED, 250, "4711");
+	assert_string_equal(play->delivery.server, "server-one");
+	assert_int_equal(server->open, 1);
+	assert_null(strstr(play_log(play), "backend_down"));
+	(void)state;
+}
+
 static void test_name_lookup(void **state)
 {
 	play->server_config[0].host = "localhost";
@@ -424,6 +442,7 @@ int main(void)
 		CASE(test_421_tries_the_next),
 		CASE(test_down_at_start),
 		CASE_ONE(test_crowded),
+		CASE_ONE(test_crowded_by_the_other_kind),
 		CASE_ONE(test_name_lookup),
 		CASE_ONE(test_name_unknown),
 		CASE_ONE(test_unix_socket),
