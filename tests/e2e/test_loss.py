@@ -220,7 +220,7 @@ def settle_by_verdict(p, backend, outcomes, kills):
         assert 0 <= counted[f"messages_{counter}"] - spoken[verdict] <= kills, (verdict, counted, spoken)
     for subject in set(SUBJECTS):
         codes = [o["code"] for o in outcomes if o["subject"] == subject]
-        assert codes.count(account.FINAL[subject]) > len(codes) / 3, f"{subject}: {account.summary(outcomes, backend.count())}"
+        assert codes.count(account.FINAL[subject]) > len(codes) / 3, (subject, account.summary(outcomes, backend.count()))
 
 
 def test_rules_balance_through_faults_kills_and_reloads(sink, postern, dns, load):

@@ -11,7 +11,8 @@ from harness.postfix import Postfix
 from harness.process import until
 from harness.sink import EXTENSIONS
 
-BODY = b"Message-ID: <both@client.example>\r\nFrom: <carol@example.com>\r\nTo: <alice@example.com>\r\nSubject: %s\r\n\r\nbody\r\n"
+BODY = (b"Message-ID: <both@client.example>\r\nFrom: <carol@example.com>\r\nTo: <alice@example.com>\r\n"
+        b"Subject: %s\r\n\r\nbody\r\n")
 BOTH = ("alice@example.com", "bob@example.com")
 DIFFERENT = """
 rule bob   { when rcpt.local == "bob" and subject contains "for alice" then reject 550 5.7.9 "Bob doesn't want it" }
@@ -49,7 +50,8 @@ def test_conflict_split_makes_postfix_come_again(peer, sink, postern):
     own. Each gets what its rule says, once."""
     backend = sink()
     p = postern(backend, rules=GROUPS)
-    client = peer(Postfix, relay_port=p.port, minimal_backoff_time="1s", maximal_backoff_time="1s", queue_run_delay="1s")
+    often = dict.fromkeys(("minimal_backoff_time", "maximal_backoff_time", "queue_run_delay"), "1s")
+    client = peer(Postfix, relay_port=p.port, **often)
     client.inject(BODY % b"for six", [f"{user}@example.com" for user in ("a1", "b1", "c1", "a2", "b2", "c2")],
                   sender="dora@example.com")
     first, bounce = backend.wait_messages(2)
@@ -61,7 +63,8 @@ def test_conflict_split_makes_postfix_come_again(peer, sink, postern):
     assert p.held() == {"both": 1}
     taken = [{(to["addr"][:2], to["verdict"]) for to in r["to"] if to["code"] != 452} for r in groups]
     assert sorted(map(sorted, taken)) == [
-        [("a1", "accept"), ("a2", "accept")], [("b1", "reject"), ("b2", "reject")], [("c1", "quarantine"), ("c2", "quarantine")]]
+        [("a1", "accept"), ("a2", "accept")], [("b1", "reject"), ("b2", "reject")],
+        [("c1", "quarantine"), ("c2", "quarantine")]]
     assert {to["code"] for r in groups for to in r["to"]} == {250, 452, 550}
 
 
@@ -78,8 +81,9 @@ def test_conflict_strictest_speaks_for_all(peer, sink, postern):
 
 
 def swaks(p, *args):
-    return subprocess.run(["swaks", "--server", f"127.0.0.1:{p.port}", "--to", "alice@example.com", "--from", "a@client.example",
-                           "--helo", "client.example", *map(str, args)], capture_output=True, text=True, timeout=60)
+    return subprocess.run(["swaks", "--server", f"127.0.0.1:{p.port}", "--to", "alice@example.com", "--from",
+                           "a@client.example", "--helo", "client.example", *map(str, args)],
+                          capture_output=True, text=True, timeout=60)
 
 
 def test_the_shipped_rules_and_swaks(sink, postern, dns, tmp_path):
