@@ -466,6 +466,18 @@ static bool must_wait(struct judge *j, const struct evaluation *e, const struct 
 	return false;
 }
 
+/* What has become known since they were made is known of all recipients: it must not look like a
+ * difference between them. */
+static void refresh_residues(struct judge *j, struct transaction *t)
+{
+	for (struct cohort *c = t->cohorts; c; c = c->next) {
+		struct subject subject = subject_of(j, c->values);
+
+		evaluation_run(c->evaluation, &subject);
+		c->residue = evaluation_residue(c->evaluation, &subject);
+	}
+}
+
 enum judge_status judge_recipient(
 	struct transaction *t, struct recipient *recipient, struct cohort *out)
 {
@@ -480,6 +492,7 @@ enum judge_status judge_recipient(
 	subject = look(j, j->candidate, STAGE_RCPT);
 	if (must_wait(j, j->candidate, &subject))
 		return JUDGE_WAIT;
+	refresh_residues(j, t);
 	out->evaluation = j->candidate;
 	out->outcome = outcome_of(j->candidate);
 	out->residue = evaluation_residue(j->candidate, &subject);
