@@ -48,7 +48,7 @@ enum step cmd_mail(struct session *s, struct span argument)
 		session_tell(s, &reply);
 		transaction_end(&s->transaction, "reject", &reply);
 		session_junk(s);
-		return STEP_NEXT;
+		return session_hold(s);
 	}
 	return session_say(s, 250, "2.1.0", "Sender accepted");
 }

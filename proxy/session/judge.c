@@ -28,6 +28,7 @@ struct judge {
 	struct evaluation *candidate;      /* for the next one; in the transaction's arena */
 	struct reply refusal;
 	const struct rule *refused_by;
+	uint64_t refusal_delay_ms;
 	struct check *asking; /* the backend about rcpt.valid; NULL: not */
 	struct call *asker;
 	unsigned asked_fact;
@@ -229,6 +230,18 @@ static void count_hits(struct bench *b, const struct evaluation *e)
 		b->hits[rule->index]++;
 }
 
+static uint64_t delay_of(const struct evaluation *e)
+{
+	struct effect_cursor cursor = {0};
+	const struct rule *rule;
+	uint64_t delay_ms = 0;
+
+	while (evaluation_next_effect(e, &cursor, &rule))
+		if (cursor.action->kind == ACTION_DELAY && cursor.action->time_ms > delay_ms)
+			delay_ms = cursor.action->time_ms;
+	return delay_ms;
+}
+
 static void note_refusal(struct judge *j, const struct evaluation *e, const struct subject *subject,
 	const struct outcome *outcome)
 {
@@ -247,6 +260,7 @@ static void note_refusal(struct judge *j, const struct evaluation *e, const stru
 		.code = a->code, .text = session_keep(j->session, buffer_span(&text))};
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
+	j->refusal_delay_ms = delay_of(e);
 	buffer_free(&text);
 }
 
@@ -273,6 +287,11 @@ struct reply judge_refusal(struct session *s, const struct rule **rule)
 {
 	*rule = s->judge->refused_by;
 	return s->judge->refusal;
+}
+
+uint64_t judge_refusal_delay(const struct session *s)
+{
+	return s->judge->refusal_delay_ms;
 }
 
 /* --- connect, helo --- */
@@ -685,15 +704,7 @@ void judge_content(struct transaction *t, struct span content)
 
 uint64_t judge_delay(const struct cohort *c)
 {
-	const struct evaluation *e = c->evaluation;
-	struct effect_cursor cursor = {0};
-	const struct rule *rule;
-	uint64_t delay_ms = 0;
-
-	while (e && evaluation_next_effect(e, &cursor, &rule))
-		if (cursor.action->kind == ACTION_DELAY && cursor.action->time_ms > delay_ms)
-			delay_ms = cursor.action->time_ms;
-	return delay_ms;
+	return c->evaluation ? delay_of(c->evaluation) : 0;
 }
 
 static void collect_edits(struct transaction *t, struct cohort *c)

@@ -37,6 +37,7 @@ static void on_drain(void *context);
 static void on_tls(void *context);
 static void on_closed(void *context);
 static void on_timer(struct timer *timer);
+static void release_held(struct session *s);
 
 static const struct stream_handler session_stream = {
 	.on_data = on_data,
@@ -127,6 +128,7 @@ void session_start(struct worker *worker, const struct listen_config *listen, in
 	s->peer_address = s->client.remote = *remote;
 	s->client.local = *local;
 	s->pending = BUFFER_INIT(PENDING_MAX);
+	s->held = BUFFER_INIT(worker->replies.max);
 	s->timer.fire = on_timer;
 	s->started_ms = loop_now_ms(worker->loop);
 	s->implicit_tls = listen->tls == LISTEN_TLS_IMPLICIT;
@@ -230,10 +232,12 @@ static void on_timer(struct timer *timer)
 		session_end(s);
 		return;
 	}
-	if (s->state == SESSION_DELAY)
+	if (s->state == SESSION_DELAY) {
+		release_held(s);
 		session_set_state(s, s->after_delay);
-	else
+	} else {
 		session_bye(s, 421, "4.4.2", "Timeout, closing the connection");
+	}
 	session_run(s);
 }
 
@@ -474,7 +478,7 @@ static enum step refuse(struct session *s, const struct rule *rule, const struct
 {
 	audit_refusal(s, rule, reply);
 	session_tell(s, reply);
-	return STEP_NEXT;
+	return session_hold(s);
 }
 
 /* A rule refuses what the client said, before there is a transaction. */
@@ -509,6 +513,24 @@ enum step session_delay(struct session *s, uint64_t delay_ms, enum session_state
 	s->after_delay = then;
 	session_set_state(s, SESSION_DELAY);
 	return STEP_WAIT;
+}
+
+enum step session_hold(struct session *s)
+{
+	uint64_t delay_ms = judge_refusal_delay(s);
+	struct buffer *replies = &s->worker->replies;
+
+	if (delay_ms == 0)
+		return STEP_NEXT;
+	ENSURE(buffer_add(&s->held, buffer_span(replies)));
+	buffer_clear(replies);
+	return session_delay(s, delay_ms, s->state);
+}
+
+static void release_held(struct session *s)
+{
+	ENSURE(buffer_add(&s->worker->replies, buffer_span(&s->held)));
+	buffer_free(&s->held);
 }
 
 static enum step step_greeting(struct session *s)
@@ -691,6 +713,7 @@ static void on_closed(void *context)
 	ENSURE(s->state == SESSION_CLOSED && !s->transaction);
 	unlink_session(s);
 	buffer_free(&s->pending);
+	buffer_free(&s->held);
 	arena_free(&s->arena);
 	s->magic = 0;
 	free(s);
