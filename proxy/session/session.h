@@ -14,7 +14,7 @@
  *        | | | | +-+--> DATA, BDAT --> JUDGE (rules) --> COMMIT (backend), KEEP (quarantine)
  *        | | +-+------> VET (a recipient: rules) --> CHECK (backend)
  *        | +----------> BDAT_SKIP (bytes of a refused chunk)
- *        |              DELAY: behind VET and JUDGE, where a rule says so
+ *        |              DELAY: behind VET, JUDGE and `reject now`, where a rule says so
  *        v
  *     FAREWELL (last reply written, half-closed, discarding what still comes) --> CLOSED
  *
