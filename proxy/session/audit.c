@@ -135,7 +135,7 @@ static void write_times(struct record *r, const struct transaction *t)
 			r, "data", ms_between(t->data_us, t->judge_us ? t->judge_us : now_us));
 	if (t->judge_us)
 		record_number(r, "filters",
-			ms_between(t->judge_us, t->commit_us ? t->commit_us : now_us));
+			ms_between(t->judge_us, t->judged_us ? t->judged_us : now_us));
 	if (t->commit_us) {
 		record_number(r, "connect", (int64_t)t->delivery.connect_ms);
 		record_number(r, "backend", ms_between(t->commit_us, now_us));

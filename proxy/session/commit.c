@@ -266,6 +266,8 @@ enum step step_judge(struct session *s)
 		return STEP_CLOSED;
 	if (!t->delayed && judge_message(t) == JUDGE_WAIT)
 		return STEP_WAIT;
+	if (!t->judged_us)
+		t->judged_us = clock_now_us(&s->worker->loop->clock);
 	if (!t->delayed && longest_delay(t)) {
 		t->delayed = true;
 		return session_delay(s, longest_delay(t), SESSION_JUDGE);

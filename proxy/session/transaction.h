@@ -83,7 +83,8 @@ struct transaction {
 	struct delivery delivery;
 	struct quarantined kept;
 	struct quarantine_write keeping;
-	uint64_t begun_us, data_us, judge_us, commit_us; /* for ms{...}; 0: did not come to it */
+	/* For ms{...}; 0: did not come to it. */
+	uint64_t begun_us, data_us, judge_us, judged_us, commit_us;
 	bool client_gone;
 };
 

@@ -105,8 +105,8 @@ async def one_connection(numbers, options, record):
             outcome["code"], outcome["text"] = await asyncio.wait_for(
                 client.send(ident, options, number, outcome), options.patience)
             left -= 1
-            if outcome["code"] != 250 and outcome["code"] != 421:
-                await client.command("RSET")
+            if outcome["code"] != 250 and outcome["code"] != 421 and (await client.command("RSET"))[0][0] == 421:
+                left = 0
             elif left == 0 and outcome["code"] == 250:
                 await client.command("QUIT")
         except asyncio.TimeoutError:
