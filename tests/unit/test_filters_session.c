@@ -189,6 +189,8 @@ static void test_headers(void **state)
 {
 	static const char *const from[] = {
 		"from.address", "from.domain", "from.name", "from.count"};
+	static const char *const fields[] = {
+		"header(\"X-Last\")", "subject", "header(\"x-empty\")", "header(\"X-A\")"};
 
 	(void)state;
 	play->view.headers =
@@ -197,6 +199,7 @@ static void test_headers(void **state)
 		     "Subject: =?utf-8?B?SGVsbG8=?=\r\n world\r\n"
 		     "X-A: one\r\n  and more\r\nx-a : two\r\nX-Empty:\r\n"
 		     "List-Id: The list <list.example.org>\r\n"
+		     "x-LAST: two\r\n"
 		     "Message-ID: <1@example.org>\r\n\r\n");
 	assert_string_equal(filter_play_measure_all(play, from, 4),
 		"joerg@example.org | example.org | J\xc3\xb6rg | 2");
@@ -204,6 +207,8 @@ static void test_headers(void **state)
 	assert_fact(play, "header(\"X-A\")", "one  and more, two");
 	assert_fact(play, "header(\"x-empty\")", "none");
 	assert_fact(play, "header(\"X-B\")", "none");
+	assert_string_equal(filter_play_measure_all(play, fields, 4),
+		"two | Hello world | none | one  and more, two");
 	assert_fact(play, "list.id", "list.example.org");
 	assert_fact(play, "message.id", "1@example.org");
 }
