@@ -1,9 +1,11 @@
 /*
  * parse: the state of the reader of rule files and what its parts know of each other. Private to
- * read.c and parse_*.c.
+ * read.c, parser.c and parse_*.c.
  *
- *     read.c           files, includes, what stands at the top of a file, what to do behind a
- * mistake parse_rule.c     rules and `for` parse_expr.c     and, or, not, parentheses
+ *     read.c           files, includes, what stands at the top of a file
+ *     parser.c         tokens, mistakes, and how reading goes on behind one
+ *     parse_rule.c     rules and `for`
+ *     parse_expr.c     and, or, not, parentheses
  *     parse_compare.c  one comparison: a field, an operator and what it is compared with
  *     parse_value.c    values and sets of them, for each type of fact
  *     parse_field.c    what a field names; slots
@@ -134,7 +136,7 @@ struct parser {
 	struct given **givens_end;
 };
 
-/* --- tokens and mistakes (read.c) --- */
+/* --- tokens and mistakes (parser.c) --- */
 
 struct token parser_take(struct parser *p);
 
