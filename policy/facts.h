@@ -62,8 +62,9 @@ enum fact_flags {
 	FACT_FIRST = 128,   /* of many values: without any, all or no a rule means the first */
 	FACT_ANY = 256,     /* of many values: without any, all or no a rule means any */
 	FACT_ABSENT = 512,  /* declared, but no filter of this version measures it */
-	FACT_ASKS = 1024    /* others are asked, or it is waited for: begun when what is known at
+	FACT_ASKS = 1024,   /* others are asked, or it is waited for: begun when what is known at
 			       once still leaves it wanted */
+	FACT_OF_BACKEND = 2048 /* the backend is asked, so a rule with `route` can't read it */
 };
 
 struct fact_choice {

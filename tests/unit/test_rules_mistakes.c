@@ -80,6 +80,7 @@ static const struct mistake texts[] = { /* texts with fields */
 static const struct mistake actions[] = { /* actions */
 	{"rule a { when score > 5 then score 3 }", 1, "1:30: error: a rule that reads the score can't change it", NULL},
 	{"rule a { when subject == \"x\" then route main }", 1, "1:35: error: a rule with `route` reads only what is known at RCPT; `subject` comes later", "the backend is chosen when a recipient is named, and checked there"},
+	{"rule a { when rcpt.valid then route main }", 1, "1:31: error: a rule with `route` chooses the backend, and `rcpt.valid` is what that backend says", NULL},
 	{"rule a { when spf == fail then reject 450 }", 1, "1:39: error: `reject` takes a code from 500 to 599", "write defer 450"},
 	{"rule a { when spf == fail then reject 550 4.7.1 }", 1, "1:43: error: an enhanced status code of `reject` begins with 5 (RFC 3463)", "for example 5.7.1"},
 	{"rule a { when spf == fail then defer 421 }", 1, "1:38: error: 421 is what postern says when it closes a connection", "write 451 or 450"},
