@@ -104,9 +104,7 @@ static void note_tags(struct parser *p)
 	const struct rule *rule = p->rule;
 
 	for (const struct action *a = rule->actions; a; a = a->next)
-		if (a->kind == ACTION_TAG && rule->mode == RULE_ON &&
-			(rule->reads_score || rule->text_reads_score ||
-				(rule->text_reads_tags && p->tags_read_score)))
+		if (a->kind == ACTION_TAG && rule->mode == RULE_ON && rule->reads_score)
 			p->tags_read_score = true;
 }
 
