@@ -341,7 +341,7 @@ static bool parse_route(struct parser *p, struct action *action)
 static void judge_add(
 	struct parser *p, const struct token *at, const struct field *field, struct action *action)
 {
-	struct declared_list *declared = list_named(p, at);
+	struct declared_list *declared = list_named(p, at, field->fact);
 	struct rule_list *list = declared ? declared->list : NULL;
 
 	if (!declared || declared->unknown || !field->fact)

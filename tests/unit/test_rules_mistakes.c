@@ -212,6 +212,7 @@ static const struct mistake comparisons[] = { /* comparisons */
 	{"rule a { when subject ~ /a(/ then reject }", 1, "1:25: error: in this regex: missing closing parenthesis, behind character 2", NULL},
 	{"rule a { when subject contains /abc/ then reject }", 1, "1:32: error: `subject` needs a text in quotes, such as \"text\"", "write subject ~ /abc/"},
 	{"rule a { when subject == /abc/ then reject }", 1, "1:26: error: `subject` needs a text in quotes, such as \"text\"", "write subject ~ /abc/"},
+	{"rule a { when rcpt.to in @nolist then reject }", 1, "1:26: error: there is no list `nolist`", "declare it: list nolist : mail { ... }"},
 	{"rule a { when client.ip in @nolist then reject }", 1, "1:28: error: there is no list `nolist`", "declare it: list nolist : cidr { ... }"},
 	{"rule a { when rate(mail.from) > 100 then reject }", 1, "1:33: error: a rate is compared by > >= < or <= with a count in a time", "for example: rate(mail.from) > 100/1h"},
 	{"rule a { when rate(mail.from) == 100/1h then reject }", 1, "1:31: error: a rate is compared by > >= < or <= with a count in a time", "for example: rate(mail.from) > 100/1h"},
