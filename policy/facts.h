@@ -64,6 +64,7 @@ enum fact_flags {
 	FACT_ABSENT = 512,   /* declared, but no filter of this version measures it */
 	FACT_ASKS = 1024,    /* others are asked, or it is waited for: begun when what is known at
 				once still leaves it wanted */
+	FACT_OF_BACKEND = 2048, /* the backend is asked, so a rule with `route` can't read it */
 	FACT_TOGETHER = 4096 /* with FACT_OF_TEXT alone: its texts are names, without case, and one
 				call looks for all of them (call_add_text_of) */
 };

@@ -282,8 +282,9 @@ struct expr **expr_join(struct parser *p, struct expr **end, const struct expr *
 
 bool parse_list(struct parser *p);
 
-/* The declared list that a TOKEN_LIST names; NULL: told. */
-struct declared_list *list_named(struct parser *p, const struct token *at);
+/* The declared list that a TOKEN_LIST names; NULL: told. fact: what is looked up in it; NULL: not
+ * known. */
+struct declared_list *list_named(struct parser *p, const struct token *at, const struct fact *fact);
 
 /* Whether values of the field can be looked up in (or added to) the list; false: told. */
 bool list_fits(struct parser *p, const struct token *at, const struct field *field,
