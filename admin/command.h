@@ -37,7 +37,7 @@ struct invocation {
 	const struct cli_command *command;
 	const struct title *title;
 	const char *config_path;
-	bool config_given; /* by -c */
+	bool config_given;                /* by -c */
 	const char *words[CLI_WORDS_MAX]; /* what is no option, NULL behind the last */
 	size_t n_words;
 	const char *values[OPTIONS_MAX]; /* by the option's index: NULL not given, "" given without

@@ -443,9 +443,11 @@ static void print_totals(const struct view *v)
 	printf("\nsessions    %s open, %s so far, %s refused at a limit, %s with TLS\n",
 		json_text(t, "sessions_open"), json_text(t, "sessions"),
 		json_text(t, "sessions_refused"), json_text(t, "tls_handshakes"));
-	printf("messages    %s accepted (%s), %s refused, %s deferred, %s in doubt\n",
+	printf("messages    %s accepted (%s), %s refused, %s deferred, %s quarantined, "
+	       "%s discarded, %s in doubt\n",
 		json_text(t, "messages_accepted"), size(v->arena, json_number(t, "message_bytes")),
 		json_text(t, "messages_refused"), json_text(t, "messages_deferred"),
+		json_text(t, "messages_quarantined"), json_text(t, "messages_discarded"),
 		json_text(t, "messages_in_doubt"));
 	printf("recipients  %s refused\n", json_text(t, "recipients_refused"));
 	printf("spool       %s in memory, %s on disk\n",

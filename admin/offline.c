@@ -148,6 +148,12 @@ static bool unknown_fact(const struct offline *o, const char *name, struct err *
 {
 	const char *nearest = fact_nearest(o->policy->rules->registry, span_text(name));
 
+	for (const struct fact *fact = verdict_facts; fact->name; fact++)
+		if (strcmp(fact->name, name) == 0)
+			return err_set(err,
+				"`%s` follows from the rules and can't be given: give the facts "
+				"that lead to it",
+				name);
 	return err_set(err,
 		nearest ? "`%.64s` is no fact: did you mean `%s`?" : "`%.64s` is no fact", name,
 		nearest);
@@ -620,6 +626,32 @@ static void run_message(struct offline *o)
 		o->guests[i].over = true;
 }
 
+/* Whether a fact of the message was given. */
+static bool knows_of_message(const struct offline *o)
+{
+	for (size_t i = 0; i < o->policy->n_slots; i++)
+		if (o->given[i] && o->policy->rules->slots[i]->stage > STAGE_RCPT)
+			return true;
+	return false;
+}
+
+/* Without a message what was given of it counts, and the rest of it stays open. */
+static void run_given(struct offline *o)
+{
+	pipeline_enter(o->pipeline, STAGE_HEADER, o->arena);
+	pipeline_enter(o->pipeline, STAGE_MESSAGE, o->arena);
+	for (size_t i = 0; i < o->session->n_to; i++) {
+		struct guest *g = &o->guests[i];
+		struct subject subject = subject_of(o, g->values);
+
+		if (g->over)
+			continue;
+		evaluation_run(g->e, &subject);
+		note_certain(g, STAGE_MESSAGE);
+		g->over = refuses(g->e);
+	}
+}
+
 static bool anybody_left(const struct offline *o)
 {
 	for (size_t i = 0; i < o->session->n_to; i++)
@@ -640,6 +672,8 @@ static struct explanation *run(struct offline *o)
 	out->with_message = o->session->message.at != NULL;
 	if (out->with_message && anybody_left(o))
 		run_message(o);
+	else if (knows_of_message(o))
+		run_given(o);
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		if (stage != STAGE_RCPT)
 			facts = add_facts(o, facts, (enum stage)stage);

@@ -92,6 +92,7 @@ class Direct(Contender):
 
 class Postern(Contender):
     name, about = "postern", "one worker, no filters"
+    rules = ""
 
     CONF = """
 hostname "postern.example"
@@ -102,6 +103,7 @@ listen "{host}:{port}" {{ tls none }}
 backend "sink" {{ server "{host}:{sink_port}" client_info none }}
 relay_domains {{ "example.com" }}
 limits {{ per_client 10000 connections 10000 }}
+{rules}
 admin {{ socket "{directory}/control.sock" }}
 """
 
@@ -117,8 +119,16 @@ admin {{ socket "{directory}/control.sock" }}
             shutil.chown(state, "nobody")
         file = self.directory / "postern.conf"
         file.write_text(self.CONF.format(directory=self.directory, host=HOST, port=self.port,
-                                         sink_port=self.sink_port, user=user))
+                                         sink_port=self.sink_port, user=user, rules=self.rules))
         return [program, "run", "-c", file]
+
+
+class Ruled(Postern):
+    """The shipped rules, whose headers, content and attachments are looked at; a client on loopback is a local one, so
+    that DNS is not measured."""
+
+    name, about = "ruled", "postern, one worker, rules/default.rules"
+    rules = f'rules "{ROOT}/rules/default.rules"\ndns {{ server "127.0.0.1:9" timeout 500ms }}'
 
 
 class Unpacked(Contender):
@@ -264,4 +274,4 @@ class Haraka(Contender):
         return ["node", program, "-c", self.directory]
 
 
-ALL = {c.name: c for c in (Direct, HAProxy, Postern, Postfix, Haraka)}
+ALL = {c.name: c for c in (Direct, HAProxy, Postern, Ruled, Postfix, Haraka)}

@@ -13,7 +13,8 @@
 
 enum {
 	SPARE_MAX = 64,
-	/* What one call may record in all; the rest is dropped. */
+	/* What one call may record in all, or for each of texts that are looked for together; the
+	 * rest is dropped. */
 	CALL_BYTES_MAX = 2 * 1024 * 1024
 };
 
@@ -217,9 +218,33 @@ static const struct fact *fact_at(const struct call *call, unsigned fact)
 /* NULL: no rule reads it, or nobody waits for the call. */
 static struct found *find_found(const struct call *call, unsigned fact)
 {
-	for (unsigned i = 0; i < call->n_found; i++)
+	unsigned n = call->group->together && call->n_found ? 1 : call->n_found; /* all alike */
+
+	for (unsigned i = 0; i < n; i++)
 		if (call->filters->slots[call->found[i].slot].fact_index == fact)
 			return &call->found[i];
+	return NULL;
+}
+
+/* Of a call for many texts that of this one; found[] is in their order. */
+static struct found *find_found_of(const struct call *call, unsigned fact, struct span of)
+{
+	unsigned low = 0, high = call->n_found;
+
+	if (!call->group->together || !find_found(call, fact))
+		return NULL;
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+		struct found *found = &call->found[middle];
+		int order = text_compare(of, call->filters->slots[found->slot].text);
+
+		if (order == 0)
+			return found;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
 	return NULL;
 }
 
@@ -245,10 +270,14 @@ static union fact_datum *add_item(struct call *call, struct found *found)
 	return &found->items[found->count++];
 }
 
-/* A fact with one value is known as soon as that is there. */
-static void add(struct call *call, unsigned fact, union fact_datum datum)
+bool call_wants_of(const struct call *call, unsigned fact, struct span of)
 {
-	struct found *found = find_found(call, fact);
+	return call->pipeline && find_found_of(call, fact, of);
+}
+
+/* A fact with one value is known as soon as that is there. */
+static void add_to(struct call *call, unsigned fact, struct found *found, union fact_datum datum)
+{
 	union fact_datum *item = add_item(call, found);
 
 	if (!item)
@@ -256,6 +285,11 @@ static void add(struct call *call, unsigned fact, union fact_datum datum)
 	*item = datum;
 	if (!(fact_at(call, fact)->flags & FACT_MANY))
 		pipeline_settle(call, found, FACT_KNOWN, NULL);
+}
+
+static void add(struct call *call, unsigned fact, union fact_datum datum)
+{
+	add_to(call, fact, find_found(call, fact), datum);
 }
 
 void call_add_bool(struct call *call, unsigned fact, bool yes)
@@ -299,41 +333,64 @@ static struct span keep_text(struct call *call, enum fact_type type, struct span
 	return span_make(copy, text.len);
 }
 
-void call_add_text(struct call *call, unsigned fact, struct span text)
+static void add_text(struct call *call, unsigned fact, struct found *found, struct span text)
 {
 	enum fact_type type = fact_at(call, fact)->type;
-	struct found *found = find_found(call, fact);
+	uint32_t *spent;
 
 	ENSURE(type == TYPE_TEXT || type == TYPE_DOMAIN || type == TYPE_MAIL);
 	if (!call->pipeline || !found || found->settled)
 		return;
 	if (text.len == 0 && type != TYPE_MAIL) /* an empty text is none, <> is an address */
 		return;
-	if (text.len > CALL_BYTES_MAX - call->text_bytes)
+	spent = call->group->together ? &found->text_bytes : &call->text_bytes;
+	if (text.len > CALL_BYTES_MAX - *spent)
 		return;
-	call->text_bytes += text.len;
-	add(call, fact, (union fact_datum){.text = keep_text(call, type, text)});
+	*spent += (uint32_t)text.len;
+	add_to(call, fact, found, (union fact_datum){.text = keep_text(call, type, text)});
+}
+
+void call_add_text(struct call *call, unsigned fact, struct span text)
+{
+	ENSURE(!(fact_at(call, fact)->flags & FACT_TOGETHER));
+	add_text(call, fact, find_found(call, fact), text);
+}
+
+void call_add_text_of(struct call *call, unsigned fact, struct span of, struct span text)
+{
+	ENSURE(fact_at(call, fact)->flags & FACT_TOGETHER);
+	add_text(call, fact, find_found_of(call, fact, of), text);
+}
+
+static void settle_all(struct call *call, enum fact_state state, const char *why)
+{
+	for (unsigned i = 0; call->pipeline && i < call->n_found; i++)
+		if (!call->found[i].settled)
+			pipeline_settle(call, &call->found[i], state, why);
+}
+
+/* The slots of one fact. */
+static void settle(struct call *call, unsigned fact, enum fact_state state, const char *why)
+{
+	struct found *found = find_found(call, fact);
+
+	if (found && call->group->together)
+		settle_all(call, state, why);
+	else if (call->pipeline && found && !found->settled)
+		pipeline_settle(call, found, state, why);
 }
 
 void call_settle(struct call *call, unsigned fact)
 {
-	struct found *found = find_found(call, fact);
-
-	if (call->pipeline && found && !found->settled)
-		pipeline_settle(call, found, FACT_KNOWN, NULL);
+	settle(call, fact, FACT_KNOWN, NULL);
 }
 
 void call_fail(struct call *call, unsigned fact, const char *why)
 {
-	struct found *found = find_found(call, fact);
-
-	if (call->pipeline && found && !found->settled)
-		pipeline_settle(call, found, FACT_FAILED, why);
+	settle(call, fact, FACT_FAILED, why);
 }
 
 void call_fail_all(struct call *call, const char *why)
 {
-	for (unsigned i = 0; call->pipeline && i < call->n_found; i++)
-		if (!call->found[i].settled)
-			pipeline_settle(call, &call->found[i], FACT_FAILED, why);
+	settle_all(call, FACT_FAILED, why);
 }

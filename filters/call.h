@@ -95,7 +95,7 @@ struct filter_home *call_home(const struct call *call);
 /* Whether a rule reads it. */
 bool call_wants(const struct call *call, unsigned fact);
 
-/* Of NAME("text") and of a family; NULL otherwise. */
+/* Of NAME("text") and of a family; NULL otherwise, and with FACT_TOGETHER. */
 const char *call_text(const struct call *call);
 
 /* Of NAME(FIELD): its values, known and at least one, and which fact it is. NULL otherwise. */
@@ -125,6 +125,10 @@ void call_add_number(struct call *call, unsigned fact, double number);
 void call_add_choice(struct call *call, unsigned fact, unsigned choice);
 void call_add_ip(struct call *call, unsigned fact, const struct ip *ip);
 void call_add_text(struct call *call, unsigned fact, struct span text);
+
+/* With FACT_TOGETHER: whether a rule reads NAME("of"), and adds a value to it. */
+bool call_wants_of(const struct call *call, unsigned fact, struct span of);
+void call_add_text_of(struct call *call, unsigned fact, struct span of, struct span text);
 
 /* The fact is known now: what was added, or none. Without it that is so at the end of the call. */
 void call_settle(struct call *call, unsigned fact);

@@ -1,5 +1,6 @@
 /* content: what the message's body holds, read while it streams past; only what rules read is
- * looked for, since decoding text costs the most. */
+ * looked for, since decoding text costs the most. Flaws are told of the whole, whatever else is
+ * read: what they hide must not depend on it. */
 #include "filters/filter.h"
 #include "lib/mail/mime.h"
 
@@ -12,6 +13,7 @@ enum {
 	URL,
 	URL_DOMAIN,
 	BODY,
+	FLAW,
 	FACTS
 };
 
@@ -32,6 +34,10 @@ static const struct fact facts[] = {
 		"the hosts of the web addresses"},
 	[BODY] = {"body", TYPE_TEXT, STAGE_MESSAGE, 0, NULL,
 		"the text of the message, without tags, as UTF-8"},
+	[FLAW] = {"message.flaw", TYPE_TEXT, STAGE_MESSAGE, FACT_MANY, NULL,
+		"what in it is odd or too much, and may hide from other facts: too-many-parts, "
+		"too-deep, header-cut, text-cut, too-many-urls, bad-boundary, unclosed, "
+		"bad-encoding, ambiguous, bad-type"},
 	{.name = NULL},
 };
 
@@ -45,6 +51,7 @@ static const unsigned finds[FACTS] = {
 	[URL] = MIME_URLS,
 	[URL_DOMAIN] = MIME_URLS,
 	[BODY] = MIME_TEXT,
+	[FLAW] = MIME_ATTACHMENTS | MIME_URLS | MIME_TEXT,
 };
 
 static bool open_filter(struct filter_home *home, struct err *err)
@@ -74,6 +81,9 @@ static void add_all(struct call *call, const struct mime_result *result)
 	for (size_t i = 0; i < result->domain_count; i++)
 		call_add_text(call, URL_DOMAIN, result->domains[i]);
 	call_add_text(call, BODY, result->body);
+	for (unsigned flaw = 1; mime_flaw_name((enum mime_flaw)flaw); flaw *= 2)
+		if (result->flaws & flaw)
+			call_add_text(call, FLAW, span_text(mime_flaw_name((enum mime_flaw)flaw)));
 }
 
 static enum call_status run(struct call *call)

@@ -38,7 +38,7 @@ static const struct fact facts[] = {
 		"the recipient's domain; none for <postmaster>"},
 	[RCPT_COUNT] = {"rcpt.count", TYPE_NUMBER, STAGE_RCPT, 0, NULL,
 		"which recipient of its message this is, from 1"},
-	[RCPT_VALID] = {"rcpt.valid", TYPE_BOOL, STAGE_RCPT, FACT_ASKS, NULL,
+	[RCPT_VALID] = {"rcpt.valid", TYPE_BOOL, STAGE_RCPT, FACT_ASKS | FACT_OF_BACKEND, NULL,
 		"the backend takes mail for the recipient"},
 	{.name = NULL},
 };

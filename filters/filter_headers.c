@@ -20,7 +20,8 @@ static const struct fact facts[] = {
 		"how many addresses the headers From hold"},
 	[SUBJECT] = {"subject", TYPE_TEXT, STAGE_HEADER, 0, NULL,
 		"the subject as mail programs show it"},
-	[HEADER] = {"header", TYPE_TEXT, STAGE_HEADER, FACT_MANY | FACT_FIRST | FACT_OF_TEXT, NULL,
+	[HEADER] = {"header", TYPE_TEXT, STAGE_HEADER,
+		FACT_MANY | FACT_FIRST | FACT_OF_TEXT | FACT_TOGETHER, NULL,
 		"the header fields of this name as they stand, unfolded"},
 	[LIST_ID] = {"list.id", TYPE_TEXT, STAGE_HEADER, 0, NULL,
 		"the mailing list that List-Id names"},
@@ -63,24 +64,31 @@ static struct span unfolded(struct call *call, struct span body)
 	return out;
 }
 
+/* header("NAME"): every field that a rule asks for, by one look at the section. */
+static void add_fields(struct call *call)
+{
+	struct span section = call_view(call)->headers;
+	struct header_field field;
+
+	while (header_next(&section, &field))
+		if (call_wants_of(call, HEADER, field.name))
+			call_add_text_of(call, HEADER, field.name, unfolded(call, field.body));
+}
+
 static void add_named(struct call *call, const struct header_field *field)
 {
 	const struct charsets *charsets = call_home(call)->state;
 
-	if (call_text(call)) {
-		if (header_is(field, span_text(call_text(call))))
-			call_add_text(call, HEADER, unfolded(call, field->body));
-	} else if (call_wants(call, SUBJECT) && header_is(field, SPAN("subject"))) {
+	if (call_wants(call, SUBJECT) && header_is(field, SPAN("subject")))
 		call_add_text(
 			call, SUBJECT, header_decode_text(charsets, field->body, call_arena(call)));
-	} else if (call_wants(call, LIST_ID) && header_is(field, SPAN("list-id"))) {
+	else if (call_wants(call, LIST_ID) && header_is(field, SPAN("list-id")))
 		call_add_text(call, LIST_ID, header_angle(field->body, call_arena(call)));
-	} else if (call_wants(call, MESSAGE_ID) && header_is(field, SPAN("message-id"))) {
+	else if (call_wants(call, MESSAGE_ID) && header_is(field, SPAN("message-id")))
 		call_add_text(call, MESSAGE_ID, header_angle(field->body, call_arena(call)));
-	}
 }
 
-static enum call_status run(struct call *call)
+static void add_others(struct call *call)
 {
 	bool from = call_wants(call, FROM_ADDRESS) || call_wants(call, FROM_DOMAIN) ||
 		    call_wants(call, FROM_NAME) || call_wants(call, FROM_COUNT);
@@ -94,6 +102,15 @@ static enum call_status run(struct call *call)
 			count = add_from(call, field.body, count);
 	}
 	call_add_number(call, FROM_COUNT, (double)count);
+}
+
+/* The fields that rules name are a call of their own. */
+static enum call_status run(struct call *call)
+{
+	if (call_wants(call, HEADER))
+		add_fields(call);
+	else
+		add_others(call);
 	return CALL_DONE;
 }
 

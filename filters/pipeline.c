@@ -129,7 +129,13 @@ static void count_failure(struct call *call)
 	call->failed = true;
 }
 
-void pipeline_settle(struct call *call, struct found *found, enum fact_state state, const char *why)
+static uint64_t call_us(const struct call *call)
+{
+	return clock_now_us(&call->filters->setup.loop->clock) - call->started_us;
+}
+
+static void settle(
+	struct call *call, struct found *found, enum fact_state state, const char *why, uint64_t us)
 {
 	struct pipeline *pipeline = call->pipeline;
 	struct fact_value *value = value_of(pipeline, found->slot);
@@ -142,11 +148,15 @@ void pipeline_settle(struct call *call, struct found *found, enum fact_state sta
 	value->items = found->items;
 	value->why = why ? arena_string(pipeline_arena(call), span_text(why)) : NULL;
 	note->call = NULL;
-	note->us = clock_now_us(&pipeline->filters->setup.loop->clock) - call->started_us;
-	note->us += note->us == 0;
+	note->us = us + (us == 0);
 	if (state == FACT_FAILED)
 		count_failure(call);
 	has_news(pipeline);
+}
+
+void pipeline_settle(struct call *call, struct found *found, enum fact_state state, const char *why)
+{
+	settle(call, found, state, why, call_us(call));
 }
 
 /* --- the end of a call --- */
@@ -163,7 +173,7 @@ static void unlink_call(struct call *call)
 static void count_call(const struct call *call)
 {
 	struct filter_count *count = &call->filters->counts[call->group->source];
-	uint64_t us = clock_now_us(&call->filters->setup.loop->clock) - call->started_us;
+	uint64_t us = call_us(call);
 	size_t range = 0;
 
 	if (call->state == CALL_HELD)
@@ -178,9 +188,11 @@ static void count_call(const struct call *call)
 /* It has answered: what it has not recorded is none. */
 void pipeline_done(struct call *call)
 {
+	uint64_t us = call_us(call); /* asked once: they may be thousands */
+
 	for (unsigned i = 0; i < call->n_found; i++)
 		if (!call->found[i].settled)
-			pipeline_settle(call, &call->found[i], FACT_KNOWN, NULL);
+			settle(call, &call->found[i], FACT_KNOWN, NULL, us);
 	count_call(call);
 	unlink_call(call);
 	call_release(call);

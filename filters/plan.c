@@ -11,6 +11,12 @@
 
 enum { LOOK_BACK = 64 };
 
+/* Of one filter, while the plan is made: see known_group. */
+struct known_groups {
+	unsigned plain[STAGE_COUNT];
+	unsigned together[FACTS_MAX];
+};
+
 static const struct filter_entry *entry_of(const struct filters *filters, size_t source)
 {
 	return &filters->setup.set->entries[source];
@@ -20,7 +26,7 @@ static unsigned fact_index(const struct filter_entry *entry, const struct fact *
 {
 	size_t index = (size_t)(fact - entry->facts);
 
-	ENSURE(index < 1000 && entry->facts[index].name == fact->name);
+	ENSURE(index < FACTS_MAX && entry->facts[index].name == fact->name);
 	return (unsigned)index;
 }
 
@@ -49,34 +55,51 @@ static bool group_fits(const struct filters *filters, const struct plan_group *g
 	       group->window_ms == slot->window_ms && !group_holds(filters, group, slot->fact);
 }
 
-/* Slots with parameters are many (10,000 header() of 10,000 rules) and seldom have company, so
- * those are looked for among the latest groups only; those without have a group for each filter and
- * stage in `plain`, plus one. */
-static unsigned find_group(
-	struct filters *filters, const struct filter_slot *slot, size_t field, unsigned *plain)
+/* Slots that need no search for their group: those without parameters, of each filter and stage,
+ * and those of one fact whose texts are looked for together. Number of the group plus one, 0: none
+ * yet. NULL: the slot is of neither kind. */
+static unsigned *known_group(const struct filters *filters, const struct filter_slot *slot,
+	size_t field, struct known_groups *known)
 {
-	bool lone = slot->text || field != NO_SLOT || slot->n_codes || slot->window_ms;
+	struct known_groups *of = &known[slot->source];
+
+	if (slot->fact->flags & FACT_TOGETHER)
+		return &of->together[fact_index(entry_of(filters, slot->source), slot->fact)];
+	if (slot->text || field != NO_SLOT || slot->n_codes || slot->window_ms)
+		return NULL;
+	return &of->plain[slot->stage];
+}
+
+/* Other slots with parameters may be many and seldom have company, so those are looked for among
+ * the latest groups only. */
+static unsigned find_group(struct filters *filters, const struct filter_slot *slot, size_t field,
+	struct known_groups *known)
+{
+	bool together = slot->fact->flags & FACT_TOGETHER;
+	unsigned *place = known_group(filters, slot, field, known);
 	size_t n = filters->n_groups;
 
-	if (!lone && plain[slot->source * STAGE_COUNT + slot->stage])
-		return plain[slot->source * STAGE_COUNT + slot->stage] - 1;
-	for (size_t i = n > LOOK_BACK ? n - LOOK_BACK : 0; lone && i < n; i++)
+	if (place && *place)
+		return *place - 1;
+	for (size_t i = n > LOOK_BACK ? n - LOOK_BACK : 0; !place && i < n; i++)
 		if (group_fits(filters, &filters->groups[i], slot, field))
 			return (unsigned)i;
 	filters->groups[filters->n_groups] = (struct plan_group){.source = slot->source,
-		.text = slot->text,
+		.together = together,
+		.text = together ? NULL : slot->text,
 		.field = field,
 		.codes = slot->codes,
 		.n_codes = slot->n_codes,
 		.window_ms = slot->window_ms,
 		.stage = slot->stage};
 	filters->n_groups++;
-	if (!lone)
-		plain[slot->source * STAGE_COUNT + slot->stage] = (unsigned)filters->n_groups;
+	if (place)
+		*place = (unsigned)filters->n_groups;
 	return (unsigned)filters->n_groups - 1;
 }
 
-static void add_slot(struct filters *filters, const struct filter_slot *slot, unsigned *plain)
+static void add_slot(
+	struct filters *filters, const struct filter_slot *slot, struct known_groups *known)
 {
 	const struct filter_entry *entry = entry_of(filters, slot->source);
 	size_t field = NO_SLOT, number = filters->n_slots++;
@@ -89,8 +112,9 @@ static void add_slot(struct filters *filters, const struct filter_slot *slot, un
 		ENSURE(field < filters->setup.n_slots);
 	}
 	filters->slots[number] = (struct plan_slot){.fact = slot->fact,
+		.text = slot->text ? span_text(slot->text) : SPAN_NONE,
 		.fact_index = fact_index(entry, slot->fact),
-		.group = find_group(filters, slot, field, plain),
+		.group = find_group(filters, slot, field, known),
 		.index = slot->index,
 		.stage = slot->stage};
 	if (slot->fact->flags & FACT_ABSENT)
@@ -108,6 +132,37 @@ static void add_slot(struct filters *filters, const struct filter_slot *slot, un
 	group->slots[group->n_slots++] = (unsigned)number;
 }
 
+/* --- texts that are looked for together --- */
+
+int text_compare(struct span a, struct span b)
+{
+	if (a.len != b.len)
+		return a.len < b.len ? -1 : 1;
+	for (size_t i = 0; i < a.len; i++) {
+		int order = ascii_lower(a.at[i]) - ascii_lower(b.at[i]);
+
+		if (order)
+			return order;
+	}
+	return 0;
+}
+
+static int slot_compare(const void *a, const void *b, void *context)
+{
+	const struct filters *filters = context;
+
+	return text_compare(filters->slots[*(const unsigned *)a].text,
+		filters->slots[*(const unsigned *)b].text);
+}
+
+static void order_slots(struct filters *filters, struct plan_group *group)
+{
+	qsort_r(group->slots, group->n_slots, sizeof(*group->slots), slot_compare, filters);
+	/* policy makes one slot of what is written twice; a value would reach one of two */
+	for (unsigned i = 1; i < group->n_slots; i++)
+		ENSURE(slot_compare(&group->slots[i - 1], &group->slots[i], filters) != 0);
+}
+
 /* --- what comes first --- */
 
 static const struct fact *find_fact(const struct filter_set *set, const char *name, size_t *source)
@@ -120,7 +175,7 @@ static const struct fact *find_fact(const struct filter_set *set, const char *na
 }
 
 /* The slot of a fact without parameters, made if no rule reads it. */
-static unsigned slot_of(struct filters *filters, const char *name, unsigned *plain)
+static unsigned slot_of(struct filters *filters, const char *name, struct known_groups *known)
 {
 	struct filter_slot slot = {.text = NULL};
 	size_t source;
@@ -133,12 +188,12 @@ static unsigned slot_of(struct filters *filters, const char *name, unsigned *pla
 	slot.source = source;
 	slot.stage = slot.fact->stage;
 	slot.index = filters->n_at[slot.stage];
-	add_slot(filters, &slot, plain);
+	add_slot(filters, &slot, known);
 	return (unsigned)filters->n_slots - 1;
 }
 
 /* A call can't come after what is measured at a later stage than its own. */
-static void plan_after(struct filters *filters, size_t number, unsigned *plain)
+static void plan_after(struct filters *filters, size_t number, struct known_groups *known)
 {
 	const struct filter *filter = entry_of(filters, filters->groups[number].source)->filter;
 	const char *const *after = filter ? filter->after : NULL;
@@ -153,7 +208,7 @@ static void plan_after(struct filters *filters, size_t number, unsigned *plain)
 	for (n = 0; *after; after++)
 		if (find_fact(filters->setup.set, *after, &source)->stage <=
 			filters->groups[number].stage)
-			slots[n++] = slot_of(filters, *after, plain);
+			slots[n++] = slot_of(filters, *after, known);
 	filters->groups[number].after = slots;
 	filters->groups[number].n_after = n;
 }
@@ -177,17 +232,20 @@ static void make_plan(struct filters *filters)
 {
 	const struct filters_setup *setup = &filters->setup;
 	size_t most = setup->n_slots + count_after(setup->set);
-	unsigned *plain = memory_zeroed(setup->set->n * STAGE_COUNT * sizeof(*plain) + 1);
+	struct known_groups *known = memory_zeroed(setup->set->n * sizeof(*known));
 
 	filters->slots = arena_alloc(filters->arena, most * sizeof(*filters->slots));
 	filters->groups = arena_alloc(filters->arena, most * sizeof(*filters->groups));
 	filters->absent = arena_alloc(filters->arena, most * sizeof(*filters->absent));
 	filters->wanted = arena_alloc(filters->arena, most);
 	for (size_t i = 0; i < setup->n_slots; i++)
-		add_slot(filters, &setup->slots[i], plain);
+		add_slot(filters, &setup->slots[i], known);
 	for (size_t i = 0; i < filters->n_groups; i++) /* grows while it runs */
-		plan_after(filters, i, plain);
-	free(plain);
+		plan_after(filters, i, known);
+	free(known);
+	for (size_t i = 0; i < filters->n_groups; i++)
+		if (filters->groups[i].together)
+			order_slots(filters, &filters->groups[i]);
 }
 
 /* --- filters at work --- */

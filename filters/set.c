@@ -11,7 +11,7 @@
 #include "lib/base/fail.h"
 #include "lib/base/nearest.h"
 
-enum { FILTERS_MAX = 256, FACTS_MAX = 64, OPTIONS_MAX = 60 };
+enum { FILTERS_MAX = 256, OPTIONS_MAX = 60 };
 
 /* Blocks in postern.conf for what later releases bring are no mistake. */
 static const char *const later[] = {"spf", "dkim", "dmarc", "arc", "greylist", "reputation", "rate",
@@ -63,6 +63,10 @@ static bool check_fact(const struct filter_entry *entry, const struct fact *fact
 		wrong = "has no valid name";
 	else if (((fact->flags & FACT_FAMILY) != 0) != (fact->name[strlen(fact->name) - 1] == '.'))
 		wrong = "ends in a dot if, and only if, it is a family";
+	else if (fact->flags & FACT_TOGETHER &&
+		 (fact->type != TYPE_TEXT || !(fact->flags & FACT_OF_TEXT) ||
+			 fact->flags & (FACT_OF_FIELD | FACT_FAMILY)))
+		wrong = "is looked for together, but is no text of a text alone";
 	if (wrong)
 		return err_set(err, "filter %s: fact `%.64s` %s", entry->name, fact->name, wrong);
 	return true;

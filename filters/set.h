@@ -10,6 +10,8 @@
 
 /* --- set.c, options.c: of a configuration --- */
 
+enum { FACTS_MAX = 64 }; /* of one filter */
+
 union option_value {
 	uint64_t number;
 	const char *text; /* NULL: not set */
@@ -55,16 +57,20 @@ const char *filter_options_load(
 
 /* --- plan.c: of a worker --- */
 
+/* The order of names: shorter ones first, without case. */
+int text_compare(struct span a, struct span b);
+
 /* The slots that one call can fill: of one filter, with the same parameters, at the same stage. */
 struct plan_group {
 	size_t source;
-	const char *text;
-	size_t field; /* slot; NO_SLOT */
+	const char *text; /* NULL: none, or those of its slots */
+	size_t field;     /* slot; NO_SLOT */
 	const struct ip_range *codes;
 	size_t n_codes;
 	uint64_t window_ms;
 	enum stage stage;
-	unsigned *slots; /* at most one for each fact */
+	bool together; /* of one fact with FACT_TOGETHER, and text is NULL: a slot for each text */
+	unsigned *slots; /* at most one for each fact; together: in the order of text_compare */
 	unsigned n_slots;
 	unsigned *after; /* slots to be known first, of this stage or earlier ones */
 	unsigned n_after;
@@ -74,6 +80,7 @@ struct plan_group {
 
 struct plan_slot {
 	const struct fact *fact;
+	struct span text;    /* empty: none */
 	unsigned fact_index; /* in the filter's own table */
 	unsigned group;
 	unsigned index; /* within the stage */
@@ -125,6 +132,7 @@ struct found {
 	unsigned slot;
 	bool settled; /* known or failed: what still comes is dropped */
 	uint32_t count, capacity;
+	uint32_t text_bytes;     /* of all items, as far as they count against a limit of its own */
 	union fact_datum *items; /* in the stage's arena */
 };
 
@@ -145,7 +153,7 @@ struct call {
 	struct found *found; /* owned; as many as n_found */
 	unsigned n_found;
 	unsigned fed; /* the last pipeline->feed_round that it saw */
-	size_t text_bytes;
+	uint32_t text_bytes;
 };
 
 struct call *call_new(struct filters *filters, const struct plan_group *group, unsigned n_found);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "lib/base/fail.h"
+#include "policy/text.h"
 #include "policy/truth.h"
 
 enum { CONJUNCTS_MAX = 64 };
@@ -21,7 +22,8 @@ struct advice {
 	struct remarks *remarks;
 	enum stage *stages; /* by rule */
 	enum stage score;   /* when no rule can change it any more */
-	size_t always;      /* the first rule that decides whatever comes; n_rules: none */
+	int64_t score_low, score_high;
+	size_t always; /* the first rule that decides whatever comes; n_rules: none */
 };
 
 /* When a condition can be true, and false, at the earliest. */
@@ -201,12 +203,19 @@ static void advise_on_order(struct advice *a)
 
 /* What a condition says of who the sender is. */
 struct claim {
-	bool proved;  /* it takes more than saying so */
-	bool claimed; /* it reads what the sender says of itself */
+	bool proved;    /* it takes more than saying so */
+	bool claimed;   /* it reads what the sender says of itself */
+	bool named;     /* it asks for a reverse name, */
+	bool confirmed; /* and for one that leads back: together they prove */
 };
 
+static bool is_fact(const struct slot *slot, const char *name)
+{
+	return strcmp(slot->fact->name, name) == 0;
+}
+
 /* The connection's facts are seen, not told; but a reverse name is what the address's owner likes,
- * and the time of day proves nothing. */
+ * that it leads back is so for most of the world, and the time of day proves nothing. */
 static bool is_proof(const struct slot *slot)
 {
 	const struct slot *of = slot->field ? slot->field : slot;
@@ -214,15 +223,21 @@ static bool is_proof(const struct slot *slot)
 	if (slot->fact->flags & FACT_ASSURES || of->fact->flags & FACT_ASSURES)
 		return true;
 	return of->fact->stage == STAGE_CONNECT &&
-	       (strncmp(of->fact->name, "client.", 7) == 0 ||
-		       strcmp(of->fact->name, "listener") == 0) &&
-	       strcmp(of->fact->name, "client.rdns") != 0 &&
-	       strcmp(of->fact->name, "client.early_talker") != 0;
+	       (strncmp(of->fact->name, "client.", 7) == 0 || is_fact(of, "listener")) &&
+	       !is_fact(of, "client.rdns") && !is_fact(of, "client.fcrdns") &&
+	       !is_fact(of, "client.early_talker");
+}
+
+/* client.fcrdns == pass */
+static bool says_pass(const struct test *t)
+{
+	return t->op == OP_EQUAL &&
+	       t->datum.choice == (unsigned)fact_choice_find(t->slot->fact, SPAN("pass"));
 }
 
 static struct claim claim_of_test(const struct test *t, bool negated)
 {
-	struct claim claim = {false, false};
+	struct claim claim = {.proved = false};
 	const struct slot *of;
 	bool denies =
 		t->op == OP_NOT_EQUAL || t->op == OP_IS_NONE || t->quantifier == QUANTIFIER_NO;
@@ -234,6 +249,10 @@ static struct claim claim_of_test(const struct test *t, bool negated)
 	of = t->slot->field ? t->slot->field : t->slot;
 	if (is_proof(t->slot))
 		claim.proved = denies == negated;
+	else if (is_fact(of, "client.rdns"))
+		claim.claimed = claim.named = denies == negated;
+	else if (is_fact(of, "client.fcrdns"))
+		claim.confirmed = says_pass(t) && !negated;
 	else
 		claim.claimed = of->stage != STAGE_CONNECT && of->stage != STAGE_RCPT;
 	return claim;
@@ -242,11 +261,11 @@ static struct claim claim_of_test(const struct test *t, bool negated)
 static struct claim claim_of(const struct expr *e, bool negated)
 {
 	bool any_proves = (e->kind == EXPR_AND) != negated;
-	struct claim all = {!any_proves, false}, one;
+	struct claim all = {!any_proves, false, !any_proves, !any_proves}, one;
 
 	switch (e->kind) {
 	case EXPR_TRUE:
-		return (struct claim){false, false};
+		return (struct claim){.proved = false};
 	case EXPR_TEST:
 		return claim_of_test(e->test, negated);
 	case EXPR_NOT:
@@ -258,8 +277,12 @@ static struct claim claim_of(const struct expr *e, bool negated)
 	for (const struct expr *child = e->first; child; child = child->next) {
 		one = claim_of(child, negated);
 		all.proved = any_proves ? all.proved || one.proved : all.proved && one.proved;
+		all.named = any_proves ? all.named || one.named : all.named && one.named;
+		all.confirmed = any_proves ? all.confirmed || one.confirmed
+					   : all.confirmed && one.confirmed;
 		all.claimed = all.claimed || (one.claimed && !one.proved);
 	}
+	all.proved = all.proved || (all.named && all.confirmed);
 	return all;
 }
 
@@ -436,6 +459,81 @@ static bool is_empty_list(const struct conjunct *c)
 	       (t->quantifier == QUANTIFIER_ONE || t->quantifier == QUANTIFIER_ANY);
 }
 
+/* Least and most that all `score` actions can come to. */
+static void find_reach(const struct policy *p, int64_t *low, int64_t *high)
+{
+	*low = *high = 0;
+	for (size_t i = 0; i < p->n_rules; i++) {
+		int64_t points = 0;
+
+		if (!bits_has(p->of[RULES_SCORE], i))
+			continue;
+		for (const struct action *a = policy_rule(p, i)->actions; a; a = a->next)
+			points += a->kind == ACTION_SCORE ? a->score : 0;
+		*low += points < 0 ? points : 0;
+		*high += points > 0 ? points : 0;
+	}
+}
+
+/* Whether no score there can be passes the test. */
+static bool is_out_of_reach(const struct advice *a, const struct conjunct *c)
+{
+	bool equal = c->test->op == (c->negated ? OP_NOT_EQUAL : OP_EQUAL);
+	struct bounds b = {(double)a->score_low, (double)a->score_high, false, false};
+
+	if (c->test->verdict != VERDICT_SCORE)
+		return false;
+	if (equal)
+		return c->test->score < a->score_low || c->test->score > a->score_high;
+	narrow(&b, c);
+	return b.low > b.high || (b.low == b.high && (b.open_low || b.open_high));
+}
+
+static bool sets_tag(const struct policy *p, const struct rule *rule, const struct test *t)
+{
+	for (const struct action *a = rule->actions; a; a = a->next) {
+		union fact_datum datum;
+		struct fact_value value = {FACT_KNOWN, 1, &datum, NULL};
+
+		if (a->kind != ACTION_TAG)
+			continue;
+		datum.text = a->text->source;
+		if (test_of_value(t, &value, p->scratch) != TRUTH_FALSE)
+			return true;
+	}
+	return false;
+}
+
+/* `any tags ...` with no rule above that sets such a tag. */
+static bool is_never_tagged(
+	const struct policy *p, const struct rule *rule, const struct conjunct *c)
+{
+	const struct test *t = c->test;
+
+	if (t->verdict != VERDICT_TAGS || t->quantifier != QUANTIFIER_ANY || c->negated)
+		return false;
+	for (size_t i = 0; i < rule->index; i++)
+		if (bits_has(p->of[RULES_TAG], i) && sets_tag(p, policy_rule(p, i), t))
+			return false;
+	return true;
+}
+
+static bool advise_on_verdict_fact(
+	struct advice *a, const struct rule *rule, const struct conjunct *c)
+{
+	if (is_out_of_reach(a, c))
+		remark(a->remarks, SEVERITY_WARNING, c->place, NULL,
+			"rule `%s` never acts: rules can bring the score from %g to %g, no further",
+			rule->name, (double)a->score_low / SCORE_UNIT,
+			(double)a->score_high / SCORE_UNIT);
+	else if (is_never_tagged(a->policy, rule, c))
+		remark(a->remarks, SEVERITY_WARNING, c->place, NULL,
+			"rule `%s` never acts: no rule above it sets such a tag", rule->name);
+	else
+		return false;
+	return true;
+}
+
 /* Tells of the first reason why the condition can't be true. */
 static void advise_on_condition(struct advice *a, const struct rule *rule)
 {
@@ -447,6 +545,8 @@ static void advise_on_condition(struct advice *a, const struct rule *rule)
 	for (size_t i = 0; i < c.n; i++) {
 		const struct test *t = c.items[i].test;
 
+		if (advise_on_verdict_fact(a, rule, &c.items[i]))
+			return;
 		if (is_empty_list(&c.items[i])) {
 			remark(a->remarks, SEVERITY_WARNING, c.items[i].place, NULL,
 				"rule `%s` never acts: @%s is empty", rule->name, t->list->name);
@@ -585,6 +685,26 @@ static void advise_on_list(struct advice *a, const struct rule_list *list)
 			"@%s takes any answer of `%s` for listed", list->name, list->from);
 }
 
+static bool looks_in_list(const struct expr *e)
+{
+	if (e->test && (e->test->operand == OPERAND_LIST || e->test->operand == OPERAND_LISTED))
+		return true;
+	for (const struct expr *child = e->first; child; child = child->next)
+		if (looks_in_list(child))
+			return true;
+	return false;
+}
+
+static void advise_on_quotes(struct advice *a, const struct rule *rule)
+{
+	if (bits_has(a->policy->of[RULES_QUOTE_LIST], rule->index) &&
+		!(rule->when && looks_in_list(rule->when)))
+		remark(a->remarks, SEVERITY_WARNING, &rule->place, NULL,
+			"rule `%s` looks nothing up in a list: {list.reason} and {list.item} are "
+			"empty in its texts",
+			rule->name);
+}
+
 /* --- all of it --- */
 
 void policy_advise(const struct policy *policy, struct remarks *remarks)
@@ -594,6 +714,7 @@ void policy_advise(const struct policy *policy, struct remarks *remarks)
 	a.stages = memory_zeroed((policy->n_rules + 1) * sizeof(*a.stages));
 	find_all_stages(&a);
 	find_last_word(&a);
+	find_reach(policy, &a.score_low, &a.score_high);
 	for (size_t i = 0; i < policy->rules->n_lists; i++)
 		advise_on_list(&a, policy->rules->lists[i]);
 	for (size_t i = 0; i < policy->n_rules; i++) {
@@ -605,6 +726,7 @@ void policy_advise(const struct policy *policy, struct remarks *remarks)
 		advise_on_absent(&a, rule);
 		advise_on_accept(&a, rule);
 		advise_on_condition(&a, rule);
+		advise_on_quotes(&a, rule);
 	}
 	advise_on_order(&a);
 	advise_on_last_word(&a);

@@ -67,8 +67,8 @@ static bool is_closing(enum token_kind kind)
 	return kind == TOKEN_RIGHT_BRACE || kind == TOKEN_RIGHT_PAREN;
 }
 
-/* Ties the mark at `index` to its partner. */
-static void pair(struct reading *r, size_t index)
+/* Ties the mark at `index` to its partner. false: too deep, so that nothing behind it can be. */
+static bool pair(struct reading *r, size_t index)
 {
 	struct mark *items = r->marks->items, *mark = &items[index], *other;
 
@@ -77,22 +77,23 @@ static void pair(struct reading *r, size_t index)
 			diagnose(r->diagnostics, SEVERITY_ERROR, &mark->token, NULL,
 				"more than %d braces and parentheses stand in one another",
 				DEPTH_MAX);
-			return;
+			return false;
 		}
 		r->open[r->n_open++] = index;
-		return;
+		return true;
 	}
 	if (!is_closing(mark->token.kind))
-		return;
+		return true;
 	other = r->n_open ? &items[r->open[r->n_open - 1]] : NULL;
 	if (!other || (other->token.kind == TOKEN_LEFT_BRACE) !=
 			      (mark->token.kind == TOKEN_RIGHT_BRACE)) {
 		diagnose(r->diagnostics, SEVERITY_ERROR, &mark->token, NULL,
 			"this `%.*s` closes nothing", SPAN_ARGS(mark->token.text));
-		return;
+		return true;
 	}
 	mark->partner = r->open[--r->n_open];
 	other->partner = index;
+	return true;
 }
 
 bool marks_read(struct marks *marks, struct span source, struct diagnostics *d)
@@ -115,7 +116,8 @@ bool marks_read(struct marks *marks, struct span source, struct diagnostics *d)
 			continue;
 		}
 		add_mark(&r, &token, false);
-		pair(&r, marks->n - 1);
+		if (!pair(&r, marks->n - 1))
+			break;
 	}
 	if (r.n_open && d->n_errors == errors) {
 		const struct token *open = &marks->items[r.open[r.n_open - 1]].token;

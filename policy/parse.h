@@ -1,9 +1,11 @@
 /*
  * parse: the state of the reader of rule files and what its parts know of each other. Private to
- * read.c and parse_*.c.
+ * read.c, parser.c and parse_*.c.
  *
- *     read.c           files, includes, what stands at the top of a file, what to do behind a
- * mistake parse_rule.c     rules and `for` parse_expr.c     and, or, not, parentheses
+ *     read.c           files, includes, what stands at the top of a file
+ *     parser.c         tokens, mistakes, and how reading goes on behind one
+ *     parse_rule.c     rules and `for`
+ *     parse_expr.c     and, or, not, parentheses
  *     parse_compare.c  one comparison: a field, an operator and what it is compared with
  *     parse_value.c    values and sets of them, for each type of fact
  *     parse_field.c    what a field names; slots
@@ -134,7 +136,7 @@ struct parser {
 	struct given **givens_end;
 };
 
-/* --- tokens and mistakes (read.c) --- */
+/* --- tokens and mistakes (parser.c) --- */
 
 struct token parser_take(struct parser *p);
 
@@ -280,8 +282,9 @@ struct expr **expr_join(struct parser *p, struct expr **end, const struct expr *
 
 bool parse_list(struct parser *p);
 
-/* The declared list that a TOKEN_LIST names; NULL: told. */
-struct declared_list *list_named(struct parser *p, const struct token *at);
+/* The declared list that a TOKEN_LIST names; NULL: told. fact: what is looked up in it; NULL: not
+ * known. */
+struct declared_list *list_named(struct parser *p, const struct token *at, const struct fact *fact);
 
 /* Whether values of the field can be looked up in (or added to) the list; false: told. */
 bool list_fits(struct parser *p, const struct token *at, const struct field *field,

@@ -32,14 +32,15 @@ static const struct {
 		"answered 250 and thrown away; only the log tells of it"},
 	[ACTION_SCORE] = {"score N [\"WHY\"]",
 		"adds to the score, from -1000 to 1000, three decimals at most"},
-	[ACTION_TAG] = {"tag \"TEXT\"", "a word for logs, texts and rules below"},
+	[ACTION_TAG] = {"tag \"TEXT\"", "a fixed word for logs, texts and rules below"},
 	[ACTION_HEADER_ADD] = {"header add \"NAME\" \"VALUE\"",
 		"a header field on top of the message's own"},
 	[ACTION_HEADER_SET] = {"header set \"NAME\" \"VALUE\"",
 		"in the place of all fields of this name"},
 	[ACTION_HEADER_REMOVE] = {"header remove \"NAME\"", "takes all fields of this name away"},
 	[ACTION_SUBJECT_PREFIX] = {"subject prefix \"TEXT\"", "before the subject"},
-	[ACTION_DELAY] = {"delay TIME", "waits before the answer, 5m at most"},
+	[ACTION_DELAY] = {"delay TIME",
+		"waits before the answer, 5m at most; of several the longest"},
 	[ACTION_ROUTE] = {"route BACKEND",
 		"to this backend; reads only what is known at rcpt, and holds wherever it stands"},
 	[ACTION_ADD] = {"add FIELD to @LIST for TIME [\"WHY\"]",
@@ -249,6 +250,9 @@ static bool parse_tag(struct parser *p, struct action *action)
 			p, "for example: tag \"spam\"", "`tag` needs a text in quotes");
 	if (action->text->source.len == 0)
 		parser_mistake(p, &at, NULL, "this tag is empty");
+	if (span_find_char(action->text->source, '{') < action->text->source.len)
+		parser_mistake(p, &at, "texts with fields stand in `header`, `score` or a reply",
+			"a tag is a fixed word, and has no {fields}");
 	return true;
 }
 
@@ -337,7 +341,7 @@ static bool parse_route(struct parser *p, struct action *action)
 static void judge_add(
 	struct parser *p, const struct token *at, const struct field *field, struct action *action)
 {
-	struct declared_list *declared = list_named(p, at);
+	struct declared_list *declared = list_named(p, at, field->fact);
 	struct rule_list *list = declared ? declared->list : NULL;
 
 	if (!declared || declared->unknown || !field->fact)

@@ -409,7 +409,7 @@ static bool judge_listed(
 /* in @LIST, under @LIST */
 static bool judge_named_list(struct parser *p, const struct comparison *c, struct test *test)
 {
-	struct declared_list *declared = list_named(p, &c->value.at);
+	struct declared_list *declared = list_named(p, &c->value.at, c->field.fact);
 	struct rule_list *list;
 
 	if (!declared || declared->unknown)

@@ -24,7 +24,17 @@ bool list_origin_find(struct span word, enum list_origin *out)
 
 /* --- use --- */
 
-struct declared_list *list_named(struct parser *p, const struct token *at)
+/* The type that a list most likely has in which a fact is looked up. */
+static const char *type_for(const struct fact *fact)
+{
+	if (fact && fact->type == TYPE_DOMAIN)
+		return "domain";
+	if (fact && fact->type == TYPE_MAIL)
+		return "mail";
+	return fact && fact->type == TYPE_TEXT ? "text" : "cidr";
+}
+
+struct declared_list *list_named(struct parser *p, const struct token *at, const struct fact *fact)
 {
 	struct span name = span_from(at->text, 1);
 	struct declared_list *declared = names_find(&p->list_names, name);
@@ -41,7 +51,8 @@ struct declared_list *list_named(struct parser *p, const struct token *at)
 						  ->list->name);
 	parser_mistake(p, at,
 		nearest.best ? HELP(p, "did you mean `@%s`?", nearest.best)
-			     : HELP(p, "declare it: list %.*s : cidr { ... }", SPAN_ARGS(name)),
+			     : HELP(p, "declare it: list %.*s : %s { ... }", SPAN_ARGS(name),
+				       type_for(fact)),
 		"there is no list `%.*s`", SPAN_ARGS(name));
 	return NULL;
 }

@@ -48,6 +48,14 @@ static const struct slot **copy_slots(struct parser *p, const struct slot_array 
 
 /* --- checks that need the whole rule --- */
 
+static bool is_of_backend(const struct slot *slot)
+{
+	for (; slot; slot = slot->field)
+		if (slot->fact->flags & FACT_OF_BACKEND)
+			return true;
+	return false;
+}
+
 static void judge_route(struct parser *p, const struct token *at)
 {
 	const struct rule *rule = p->rule;
@@ -61,12 +69,20 @@ static void judge_route(struct parser *p, const struct token *at)
 	for (size_t i = 0; i < p->when_slots.n; i++) {
 		const struct slot *slot = p->when_slots.items[i];
 
-		if (slot->stage <= STAGE_RCPT)
+		if (slot->stage > STAGE_RCPT)
+			parser_mistake(p, at,
+				"the backend is chosen when a recipient is named, and checked "
+				"there",
+				"a rule with `route` reads only what is known at RCPT; `%s` comes "
+				"later",
+				slot->name);
+		else if (is_of_backend(slot))
+			parser_mistake(p, at, NULL,
+				"a rule with `route` chooses the backend, and `%s` is what that "
+				"backend says",
+				slot->name);
+		else
 			continue;
-		parser_mistake(p, at,
-			"the backend is chosen when a recipient is named, and checked there",
-			"a rule with `route` reads only what is known at RCPT; `%s` comes later",
-			slot->name);
 		return;
 	}
 }
@@ -88,9 +104,7 @@ static void note_tags(struct parser *p)
 	const struct rule *rule = p->rule;
 
 	for (const struct action *a = rule->actions; a; a = a->next)
-		if (a->kind == ACTION_TAG && rule->mode == RULE_ON &&
-			(rule->reads_score || rule->text_reads_score ||
-				(rule->text_reads_tags && p->tags_read_score)))
+		if (a->kind == ACTION_TAG && rule->mode == RULE_ON && rule->reads_score)
 			p->tags_read_score = true;
 }
 

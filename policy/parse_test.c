@@ -39,7 +39,7 @@ static bool parse_with(struct parser *p)
 			"`with` needs the items in braces");
 	if (!parse_value(p, "with", true, &value))
 		return false;
-	declared = list_named(p, &at);
+	declared = list_named(p, &at, NULL);
 	if (!declared || declared->unknown)
 		return true;
 	given = add_value(p, &at);

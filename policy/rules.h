@@ -47,8 +47,8 @@ struct rule_list {
 	struct place place;
 	enum list_type type;
 	enum list_origin origin;
-	const char *from;     /* file, store list or zone */
-	struct list *content; /* LITERAL and FILE (owned by the arena); NULL for the others */
+	const char *from;       /* file, store list or zone */
+	struct list *content;   /* LITERAL and FILE (owned by the arena); NULL for the others */
 	struct ip_range *codes; /* DNSBL: answers that mean listed; none given: 127.0.0.0/8 */
 	size_t n_codes;
 	bool used;
@@ -58,7 +58,7 @@ struct rule_list {
 
 enum expr_kind { EXPR_AND, EXPR_OR, EXPR_NOT, EXPR_TEST, EXPR_TRUE };
 enum quantifier { QUANTIFIER_ONE, QUANTIFIER_ANY, QUANTIFIER_ALL, QUANTIFIER_NO };
-enum operator {
+enum operator{
 	OP_TRUE, /* a boolean fact alone */
 	OP_EQUAL,
 	OP_NOT_EQUAL,
@@ -156,15 +156,15 @@ struct action {
 	enum action_kind kind;
 	struct action *next;
 	struct place place;
-	bool now;             /* REJECT */
-	uint16_t code;        /* REJECT, DEFER: always set, the default where none was written */
-	char enhanced[12];    /* likewise */
-	bool code_given;      /* as written */
-	bool enhanced_given;  /* likewise */
-	struct text *text;    /* reply, "why", a tag, a header's value, a prefix; NULL: none */
-	const char *name;     /* HEADER_*: the field; ROUTE: the backend */
-	int64_t score;        /* SCORE, in SCORE_UNITs */
-	uint64_t time_ms;     /* GREYLIST, DELAY, ADD */
+	bool now;            /* REJECT */
+	uint16_t code;       /* REJECT, DEFER: always set, the default where none was written */
+	char enhanced[12];   /* likewise */
+	bool code_given;     /* as written */
+	bool enhanced_given; /* likewise */
+	struct text *text;   /* reply, "why", a tag, a header's value, a prefix; NULL: none */
+	const char *name;    /* HEADER_*: the field; ROUTE: the backend */
+	int64_t score;       /* SCORE, in SCORE_UNITs */
+	uint64_t time_ms;    /* GREYLIST, DELAY, ADD */
 	const struct slot *field;     /* ADD */
 	const struct rule_list *list; /* ADD */
 };
@@ -182,15 +182,15 @@ struct rule {
 	enum on_error on_error;
 	struct expr *when; /* all `for`, `when` and `unless` around and in it, joined; NULL: always
 			    */
-	struct action *actions;     /* in order */
-	struct action *final;       /* the final one among them; NULL: none */
-	const struct slot **slots;  /* all that `when` reads, each once */
+	struct action *actions;    /* in order */
+	struct action *final;      /* the final one among them; NULL: none */
+	const struct slot **slots; /* all that `when` reads, each once */
 	unsigned n_slots;
 	const struct slot **text_slots; /* all that its texts and `add` read */
 	unsigned n_text_slots;
 	bool reads_score; /* `when` does, itself or through tags */
 	bool reads_tags;
-	bool scores;            /* some action is `score`; off and monitor rules don't count */
+	bool scores; /* some action is `score`; off and monitor rules don't count */
 	bool text_reads_score;
 	bool text_reads_tags;
 };
@@ -209,8 +209,8 @@ struct rule_test {
 	const char *name;
 	struct place place;
 	struct rule_test_value *values;
-	struct action *expect;  /* one or several */
-	const char *by;         /* NULL: any rule */
+	struct action *expect; /* one or several */
+	const char *by;        /* NULL: any rule */
 	struct rule_test *next;
 };
 

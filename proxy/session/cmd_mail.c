@@ -49,7 +49,7 @@ enum step cmd_mail(struct session *s, struct span argument)
 		shared_speak(s->worker->row, AT_mail, "reject");
 		transaction_end(&s->transaction, "reject", &reply);
 		session_junk(s);
-		return STEP_NEXT;
+		return session_hold(s);
 	}
 	return session_say(s, 250, "2.1.0", "Sender accepted");
 }

@@ -62,7 +62,7 @@ static enum step refuse(struct session *s, const struct rule *rule, const struct
 {
 	audit_refusal(s, rule, reply);
 	session_tell(s, reply);
-	return STEP_NEXT;
+	return session_hold(s);
 }
 
 /* A rule refuses what the client said, before there is a transaction. */

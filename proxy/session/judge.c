@@ -94,6 +94,7 @@ static void note_refusal(struct judge *j, const struct evaluation *e, const stru
 		.code = a->code, .text = session_keep(j->session, buffer_span(&text))};
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
+	j->refusal_delay_ms = judge_delay_of(e);
 	buffer_free(&text);
 }
 
@@ -120,6 +121,11 @@ struct reply judge_refusal(struct session *s, const struct rule **rule)
 {
 	*rule = s->judge->refused_by;
 	return s->judge->refusal;
+}
+
+uint64_t judge_refusal_delay(const struct session *s)
+{
+	return s->judge->refusal_delay_ms;
 }
 
 /* --- connect, helo --- */
@@ -308,6 +314,18 @@ static bool must_wait(struct judge *j, const struct evaluation *e, const struct 
 	return false;
 }
 
+/* What has become known since they were made is known of all recipients: it must not look like a
+ * difference between them. */
+static void refresh_residues(struct judge *j, struct transaction *t)
+{
+	for (struct cohort *c = t->cohorts; c; c = c->next) {
+		struct subject subject = judge_subject(j, c->values);
+
+		evaluation_run(c->evaluation, &subject);
+		c->residue = evaluation_residue(c->evaluation, &subject);
+	}
+}
+
 enum judge_status judge_recipient(
 	struct transaction *t, struct recipient *recipient, struct cohort *out)
 {
@@ -322,6 +340,7 @@ enum judge_status judge_recipient(
 	subject = look(j, j->candidate, STAGE_RCPT);
 	if (must_wait(j, j->candidate, &subject))
 		return JUDGE_WAIT;
+	refresh_residues(j, t);
 	out->evaluation = j->candidate;
 	out->outcome = outcome_of(j->candidate);
 	out->residue = evaluation_residue(j->candidate, &subject);

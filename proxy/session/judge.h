@@ -46,6 +46,9 @@ void judge_note_talk(struct session *s);
 /* The reply of the `reject now` that one of these found, with its rule. */
 struct reply judge_refusal(struct session *s, const struct rule **rule);
 
+/* How long the rules have it held back, in milliseconds. */
+uint64_t judge_refusal_delay(const struct session *s);
+
 /* A recipient that passed our own checks; called again after each JUDGE_WAIT. JUDGE_OPEN and
  * JUDGE_CERTAIN: `out` is what the rules say of it so far. */
 enum judge_status judge_recipient(

@@ -98,17 +98,21 @@ void judge_content(struct transaction *t, struct span content)
 		feed(t, content);
 }
 
-uint64_t judge_delay(const struct cohort *c)
+uint64_t judge_delay_of(const struct evaluation *e)
 {
-	const struct evaluation *e = c->evaluation;
 	struct effect_cursor cursor = {0};
 	const struct rule *rule;
 	uint64_t delay_ms = 0;
 
-	while (e && evaluation_next_effect(e, &cursor, &rule))
+	while (evaluation_next_effect(e, &cursor, &rule))
 		if (cursor.action->kind == ACTION_DELAY && cursor.action->time_ms > delay_ms)
 			delay_ms = cursor.action->time_ms;
 	return delay_ms;
+}
+
+uint64_t judge_delay(const struct cohort *c)
+{
+	return c->evaluation ? judge_delay_of(c->evaluation) : 0;
 }
 
 static void collect_edits(struct transaction *t, struct cohort *c)

@@ -25,6 +25,7 @@ struct judge {
 	struct evaluation *candidate;      /* for the next one; in the transaction's arena */
 	struct reply refusal;
 	const struct rule *refused_by;
+	uint64_t refusal_delay_ms;
 	struct check *asking; /* the backend about rcpt.valid; NULL: not */
 	struct call *asker;
 	unsigned asked_fact;
@@ -32,6 +33,9 @@ struct judge {
 
 /* Where values are found; recipient: those that a cohort has put aside, or NULL. */
 struct subject judge_subject(const struct judge *j, const struct fact_value *recipient);
+
+/* The longest delay of the rules that apply, in milliseconds. */
+uint64_t judge_delay_of(const struct evaluation *e);
 
 /* For the view: asks the backend about the recipient under consideration. */
 enum call_status judge_ask_recipient(

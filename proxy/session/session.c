@@ -31,6 +31,7 @@ static void on_drain(void *context);
 static void on_tls(void *context);
 static void on_closed(void *context);
 static void on_timer(struct timer *timer);
+static void release_held(struct session *s);
 
 static const struct stream_handler session_stream = {
 	.on_data = on_data,
@@ -121,6 +122,7 @@ void session_start(struct worker *worker, const struct listen_config *listen, in
 	s->peer_address = s->client.remote = *remote;
 	s->client.local = *local;
 	s->pending = BUFFER_INIT(PENDING_MAX);
+	s->held = BUFFER_INIT(worker->replies.max);
 	s->timer.fire = on_timer;
 	s->started_ms = loop_now_ms(worker->loop);
 	s->implicit_tls = listen->tls == LISTEN_TLS_IMPLICIT;
@@ -224,10 +226,12 @@ static void on_timer(struct timer *timer)
 		session_end(s);
 		return;
 	}
-	if (s->state == SESSION_DELAY)
+	if (s->state == SESSION_DELAY) {
+		release_held(s);
 		session_set_state(s, s->after_delay);
-	else
+	} else {
 		session_bye(s, 421, "4.4.2", "Timeout, closing the connection");
+	}
 	session_run(s);
 }
 
@@ -426,6 +430,24 @@ enum step session_delay(struct session *s, uint64_t delay_ms, enum session_state
 	return STEP_WAIT;
 }
 
+enum step session_hold(struct session *s)
+{
+	uint64_t delay_ms = judge_refusal_delay(s);
+	struct buffer *replies = &s->worker->replies;
+
+	if (delay_ms == 0)
+		return STEP_NEXT;
+	ENSURE(buffer_add(&s->held, buffer_span(replies)));
+	buffer_clear(replies);
+	return session_delay(s, delay_ms, s->state);
+}
+
+static void release_held(struct session *s)
+{
+	ENSURE(buffer_add(&s->worker->replies, buffer_span(&s->held)));
+	buffer_free(&s->held);
+}
+
 static enum step step_farewell(struct session *s)
 {
 	s->discarded += s->input.len;
@@ -517,6 +539,7 @@ static void on_closed(void *context)
 	ENSURE(s->state == SESSION_CLOSED && !s->transaction);
 	unlink_session(s);
 	buffer_free(&s->pending);
+	buffer_free(&s->held);
 	arena_free(&s->arena);
 	s->magic = 0;
 	free(s);

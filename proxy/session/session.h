@@ -96,6 +96,7 @@ struct session {
 	struct judge *judge;             /* owned; NULL: there are no rules, or not yet */
 	enum session_state after_delay;
 	uint64_t delay_ms;
+	struct buffer held;      /* owned: replies that go out when the delay is over */
 	bool turned_away;        /* one connection too many of its client: no farewell */
 	uint64_t discarded;      /* bytes, in FAREWELL */
 	uint64_t skip;           /* bytes left of a refused chunk, in BDAT_SKIP */
@@ -142,6 +143,9 @@ static inline enum step session_await_client(const struct session *s)
 {
 	return s->peer == PEER_THERE ? STEP_WAIT : STEP_CLOSED;
 }
+
+/* What was said in this run, judge_refusal last, goes out when its delay, if any, is over. */
+enum step session_hold(struct session *s);
 
 /* Speaks what judge_refusal says, and records it. */
 enum step session_refuse(struct session *s);

@@ -49,7 +49,7 @@ static const struct fact of_session[] = {
 	F("rcpt.local", TEXT, RCPT, 0, NULL),
 	F("rcpt.domain", DOMAIN, RCPT, 0, NULL),
 	F("rcpt.count", NUMBER, RCPT, 0, NULL),
-	F("rcpt.valid", BOOL, RCPT, 0, NULL),
+	F("rcpt.valid", BOOL, RCPT, FACT_OF_BACKEND, NULL),
 	F("message.size", SIZE, MESSAGE, 0, NULL),
 	{.name = NULL},
 };

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "policy/advise.h"
@@ -148,7 +149,20 @@ static void an_accept_asks_for_proof(void **state)
 		"rule a { when helo == \"x\" unless client.ip in 192.0.2.1 then accept }", warning);
 	expect_silence("rule a { when mail.from == \"b@a.example\" and spf == pass then accept }");
 	expect_silence("rule a { when helo == \"x\" and client.ip in 192.0.2.1 then accept }");
-	expect_silence("rule a { when helo == \"x\" and client.fcrdns == pass then accept }");
+	/* Anybody's reverse name leads back; it proves that name, no other. */
+	expect_warning(
+		"rule a { when helo == \"x\" and client.fcrdns == pass then accept }", warning);
+	expect_warning("rule a { when client.rdns under \"a.example\" then accept }", warning);
+	expect_warning("rule a { when client.rdns under \"a.example\" and client.fcrdns == fail "
+		       "then accept }",
+		warning);
+	expect_warning("rule a { when client.rdns under \"a.example\" or client.fcrdns == pass "
+		       "then accept }",
+		warning);
+	expect_silence("rule a { when client.rdns under \"a.example\" and client.fcrdns == pass "
+		       "then accept }");
+	expect_silence("for client.fcrdns == pass { rule a { when mail.domain == \"a.example\" and "
+		       "client.rdns under \"a.example\" then accept } }");
 	expect_silence(
 		"rule a { when helo == \"x\" unless not client.ip in 192.0.2.1 then accept }");
 	expect_silence("rule a { when rcpt.local == \"postmaster\" then accept }");
@@ -168,7 +182,9 @@ static void contradictions_are_seen(void **state)
 		"rule a { when spf == fail and spf in { pass, none } then reject }", warning);
 	expect_warning("rule a { when spf == fail unless spf == fail then reject }", warning);
 	expect_warning("rule a { when client.port > 5 and client.port < 5 then reject }", warning);
-	expect_warning("rule a { when score > 5 when score < 3 then reject }", "on `score`");
+	expect_warning("rule a { when score > 5 when score < 3 then reject }\n"
+		       "rule b { when helo == \"x\" then score 9 }",
+		"on `score`");
 	expect_warning("rule a { when mail.null and not mail.null then reject }", warning);
 	expect_warning(
 		"rule a { when subject is none and subject contains \"x\" then reject }", warning);
@@ -188,6 +204,59 @@ static void contradictions_are_seen(void **state)
 	expect_silence(
 		"rule a { when client.country == \"DE\" and client.country in { \"DE\" } then "
 		"reject }");
+}
+
+static void scores_and_tags_that_nobody_brings_are_seen(void **state)
+{
+	static const char rules[] = "rule s { when helo == \"x\" then score 2, score 1.5 }\n"
+				    "rule t { when helo == \"y\" then score -1, tag \"Bulk\" }\n";
+	static const struct {
+		const char *when, *warning;
+	} cases[] = {
+		{"score > 3.5", "rules can bring the score from -1 to 3.5, no further"},
+		{"score >= 3.501", "never acts"},
+		{"score == 4", "never acts"},
+		{"score < -1", "never acts"},
+		{"not score <= 3.5", "never acts"},
+		{"helo == \"z\" and score > 9", "never acts"},
+		{"any tags == \"bulky\"", "no rule above it sets such a tag"},
+		{"any tags in { \"a\", \"b\" }", "no rule above it sets such a tag"},
+		{"score >= 3.5", NULL},
+		{"score <= -1", NULL},
+		{"score == 3.5", NULL},
+		{"score != 9", NULL},
+		{"helo == \"z\" or score > 9", NULL},
+		{"any tags == \"bulk\"", NULL},
+		{"any tags ~ /^Bu/", NULL},
+		{"no tags == \"bulky\"", NULL},
+		{"not any tags == \"bulky\"", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[512];
+
+		snprintf(text, sizeof(text), "%srule a { when %s then reject }\n", rules,
+			cases[i].when);
+		if (cases[i].warning)
+			expect_warning(text, cases[i].warning);
+		else
+			expect_silence(text);
+	}
+	expect_warning("rule a { when any tags == \"x\" then reject }\n"
+		       "rule b { when helo == \"x\" then tag \"x\" }",
+		"no rule above it sets such a tag");
+}
+
+static void texts_quote_lists_that_are_read(void **state)
+{
+	(void)state;
+	expect_warning("rule a { when helo == \"x\" then reject \"{list.reason}\" }",
+		"t.rules:1:6: warning: rule `a` looks nothing up in a list");
+	expect_silence("list l : text { \"x\" }\n"
+		       "for helo in @l { rule a { then reject \"{list.reason} {list.item}\" } }");
+	expect_silence("list z : ip from dnsbl \"z.example\" { 127.0.0.2 }\n"
+		       "rule a { unless not client.ip in @z then reject \"{list.item}\" }");
 }
 
 static void empty_lists_are_seen(void **state)
@@ -239,6 +308,8 @@ int main(void)
 		cmocka_unit_test(a_late_rule_holds_early_ones_back),
 		cmocka_unit_test(an_accept_asks_for_proof),
 		cmocka_unit_test(contradictions_are_seen),
+		cmocka_unit_test(scores_and_tags_that_nobody_brings_are_seen),
+		cmocka_unit_test(texts_quote_lists_that_are_read),
 		cmocka_unit_test(empty_lists_are_seen),
 		cmocka_unit_test(nothing_acts_below_the_last_word),
 		cmocka_unit_test(lists_are_looked_at),

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "lib/mail/mime.h"
 #include "tests/unit/filter_play.h"
 
 static struct filter_play *play;
@@ -188,6 +189,8 @@ static void test_headers(void **state)
 {
 	static const char *const from[] = {
 		"from.address", "from.domain", "from.name", "from.count"};
+	static const char *const fields[] = {
+		"header(\"X-Last\")", "subject", "header(\"x-empty\")", "header(\"X-A\")"};
 
 	(void)state;
 	play->view.headers =
@@ -196,6 +199,7 @@ static void test_headers(void **state)
 		     "Subject: =?utf-8?B?SGVsbG8=?=\r\n world\r\n"
 		     "X-A: one\r\n  and more\r\nx-a : two\r\nX-Empty:\r\n"
 		     "List-Id: The list <list.example.org>\r\n"
+		     "x-LAST: two\r\n"
 		     "Message-ID: <1@example.org>\r\n\r\n");
 	assert_string_equal(filter_play_measure_all(play, from, 4),
 		"joerg@example.org | example.org | J\xc3\xb6rg | 2");
@@ -203,6 +207,8 @@ static void test_headers(void **state)
 	assert_fact(play, "header(\"X-A\")", "one  and more, two");
 	assert_fact(play, "header(\"x-empty\")", "none");
 	assert_fact(play, "header(\"X-B\")", "none");
+	assert_string_equal(filter_play_measure_all(play, fields, 4),
+		"two | Hello world | none | one  and more, two");
 	assert_fact(play, "list.id", "list.example.org");
 	assert_fact(play, "message.id", "1@example.org");
 }
@@ -255,6 +261,59 @@ static void test_content(void **state)
 	assert_fact(play, "body", "none");
 }
 
+/* What is cut or odd; all of it, whatever else is read. */
+static void test_flaws(void **state)
+{
+	struct buffer nested = BUFFER_INIT(4096);
+
+	(void)state;
+	play->content = SPAN("Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+			     "--b\r\nContent-Transfer-Encoding: nonsense\r\n\r\nx\r\n");
+	assert_fact(play, "message.flaw", "unclosed, bad-encoding");
+	play->content =
+		SPAN("Content-Disposition: attachment; filename=a; filename=b\r\n\r\nx\r\n");
+	assert_fact(play, "message.flaw", "ambiguous");
+	for (unsigned depth = 0; depth < 12; depth++)
+		assert_true(buffer_print(&nested,
+			"Content-Type: multipart/mixed; boundary=%c\r\n"
+			"\r\n--%c\r\n",
+			'a' + (int)depth, 'a' + (int)depth));
+	play->content = buffer_span(&nested);
+	assert_fact(play, "message.flaw", "too-deep, unclosed");
+	buffer_free(&nested);
+	play->content = SPAN("Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+			     "--b\r\n\r\nhttp://example.com/\r\n--b--\r\n");
+	assert_fact(play, "message.flaw", "none");
+}
+
+/* 501 links, of which nobody but the flaw speaks. */
+static void test_flaw_of_links(void **state)
+{
+	struct buffer text = BUFFER_INIT(64 * 1024);
+
+	(void)state;
+	assert_true(buffer_print(&text, "Subject: x\r\n\r\n"));
+	for (unsigned i = 0; i < 501; i++)
+		assert_true(buffer_print(&text, "http://h%u.example/\r\n", i));
+	play->content = buffer_span(&text);
+	assert_fact(play, "message.flaw", "too-many-urls");
+	buffer_free(&text);
+}
+
+/* Its help lists them all. */
+static void test_flaw_names(void **state)
+{
+	const struct fact *fact =
+		fact_find(filter_set_registry(play->set), SPAN("message.flaw"), NULL);
+	unsigned n = 0;
+
+	(void)state;
+	assert_non_null(fact);
+	for (; mime_flaw_name((enum mime_flaw)(1U << n)); n++)
+		assert_non_null(strstr(fact->help, mime_flaw_name((enum mime_flaw)(1U << n))));
+	assert_int_equal(1U << (n - 1), MIME_BAD_TYPE);
+}
+
 static void test_early_talker(void **state)
 {
 	(void)state;
@@ -288,6 +347,9 @@ int main(void)
 		CASE(test_headers_odd),
 		CASE(test_size),
 		CASE(test_content),
+		CASE(test_flaws),
+		CASE(test_flaw_of_links),
+		CASE(test_flaw_names),
 		CASE(test_early_talker),
 	};
 

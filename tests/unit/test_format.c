@@ -249,11 +249,15 @@ static void what_has_mistakes_is_refused(void **state)
 
 static void what_is_too_deep_is_refused(void **state)
 {
-	char source[256] = "rule a { when ";
+	static const char said[] = "stand in one another";
+	char source[256] = "rule a { when ", *got;
 
 	(void)state;
 	memset(source + strlen(source), '(', 70);
-	expect_refused(source, "stand in one another");
+	expect_refused(source, said);
+	got = layout_of(span_text(source));
+	assert_null(strstr(strstr(got, said) + 1, said)); /* once */
+	free(got);
 }
 
 static void what_is_too_large_is_refused(void **state)

@@ -25,7 +25,8 @@ enum {
 	SYNC_TEXTS,
 	SYNC_FAILS,
 	SYNC_COLOUR,
-	SYNC_RCPT
+	SYNC_RCPT,
+	SYNC_NAMED
 };
 
 static const struct fact sync_facts[] = {
@@ -38,6 +39,8 @@ static const struct fact sync_facts[] = {
 	[SYNC_FAILS] = {"sync.fails", TYPE_TEXT, STAGE_CONNECT, 0, NULL, "h"},
 	[SYNC_COLOUR] = {"sync.colour", TYPE_CHOICE, STAGE_CONNECT, 0, colours, "h"},
 	[SYNC_RCPT] = {"sync.rcpt", TYPE_NUMBER, STAGE_RCPT, 0, NULL, "h"},
+	[SYNC_NAMED] = {"sync.named", TYPE_TEXT, STAGE_CONNECT,
+		FACT_MANY | FACT_OF_TEXT | FACT_TOGETHER, NULL, "h"},
 	{.name = NULL},
 };
 
@@ -51,6 +54,12 @@ static enum call_status sync_run(struct call *call)
 	call_add_text(call, SYNC_MAIL, SPAN(""));
 	for (unsigned i = 0; call_text(call) && i < 1200; i++)
 		call_add_text(call, SYNC_TEXTS, span_text(call_text(call)));
+	call_add_text_of(call, SYNC_NAMED, SPAN("bb"), SPAN("one"));
+	call_add_text_of(call, SYNC_NAMED, SPAN("A"), SPAN("two"));
+	call_add_text_of(call, SYNC_NAMED, SPAN("Bb"), SPAN("three"));
+	call_add_text_of(call, SYNC_NAMED, SPAN("nobody's"), SPAN("four"));
+	if (call_wants_of(call, SYNC_NAMED, SPAN("FAILS")))
+		call_fail(call, SYNC_NAMED, "no luck either");
 	call_fail(call, SYNC_FAILS, "out of luck");
 	call_add_choice(call, SYNC_COLOUR, 1);
 	call_add_number(call, SYNC_RCPT, call_view(call)->to_count);
@@ -397,6 +406,53 @@ static void test_many_and_text(void **state)
 	assert_int_equal(value(a)->count, FACT_ITEMS_MAX);
 	assert_true(span_equal(value(a)->items[999].text, SPAN("a")));
 	assert_true(span_equal(value(b)->items[0].text, SPAN("b")));
+}
+
+/* One call for all texts of a fact; each has its own values, whatever the case they come in. */
+static void test_together(void **state)
+{
+	size_t bb = slot_for("sync.named", "BB", NULL), text = slot_for("sync.text", NULL, NULL),
+	       a = slot_for("sync.named", "a", NULL), c = slot_for("sync.named", "c", NULL),
+	       aa = slot_for("sync.named", "aa", NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[a] = wanted[c] = true;
+	assert_true(want(bb));
+	assert_int_equal(runs, 1);
+	assert_int_equal(value(a)->count, 1);
+	assert_true(span_equal(value(a)->items[0].text, SPAN("two")));
+	assert_int_equal(value(bb)->count, 2);
+	assert_true(span_equal(value(bb)->items[0].text, SPAN("one")));
+	assert_true(span_equal(value(bb)->items[1].text, SPAN("three")));
+	assert_int_equal(value(c)->state, FACT_KNOWN);
+	assert_int_equal(value(c)->count, 0);
+	assert_int_equal(value(aa)->state, FACT_PENDING); /* nobody wants it yet */
+	assert_int_equal(value(text)->state, FACT_PENDING);
+
+	wanted[text] = true;
+	assert_true(want(aa));
+	assert_int_equal(runs, 3);
+	assert_int_equal(value(aa)->state, FACT_KNOWN);
+	assert_int_equal(value(aa)->count, 0);
+	assert_int_equal(value(text)->count, 1);
+}
+
+/* What fails, fails for all texts. */
+static void test_together_fails(void **state)
+{
+	size_t a = slot_for("sync.named", "a", NULL), fails = slot_for("sync.named", "fails", NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[a] = true;
+	assert_true(want(fails));
+	assert_int_equal(runs, 1);
+	assert_int_equal(value(a)->state, FACT_FAILED);
+	assert_string_equal(value(a)->why, "no luck either");
+	assert_int_equal(value(fails)->state, FACT_FAILED);
 }
 
 /* A slot that becomes wanted later has a call of its own. */
@@ -1092,6 +1148,9 @@ static void test_tables(void **state)
 		{"spf", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
 	static const struct fact no_choices[] = {
 		{"x.y", TYPE_CHOICE, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
+	static const struct fact not_together[] = {
+		{"x.y", TYPE_NUMBER, STAGE_MAIL, FACT_OF_TEXT | FACT_TOGETHER, NULL, "h"},
+		{.name = NULL}};
 	static const struct fact no_help[] = {
 		{"x.y", TYPE_BOOL, STAGE_MAIL, 0, NULL, NULL}, {.name = NULL}};
 	static const struct fact fine[] = {
@@ -1104,6 +1163,8 @@ static void test_tables(void **state)
 	expect_unfit(&filter, "fact `wait.one` is wait's already");
 	filter.facts = no_choices;
 	expect_unfit(&filter, "fact `x.y` has choices if");
+	filter.facts = not_together;
+	expect_unfit(&filter, "is looked for together, but");
 	filter.facts = no_help;
 	expect_unfit(&filter, "has no line of help");
 	filter.facts = fine;
@@ -1367,6 +1428,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_sync),
 		CASE(test_many_and_text),
+		CASE(test_together),
+		CASE(test_together_fails),
 		CASE(test_wanted_later),
 		CASE(test_absent),
 		CASE(test_wait),

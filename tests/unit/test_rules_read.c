@@ -299,8 +299,8 @@ static void test_slots(void **state)
 		"rule b { when rate(mail.from) > 9/1h and any header(\"X-A\") == \"x\" then accept "
 		"}\n"
 		"rule c { when any header(\"x-a\") == \"y\" and client.ip in @zen then accept }\n"
-		"rule d { when any url.domain in @dbl or client.ip in @zen then tag \"{subject}\" "
-		"}\n"
+		"rule d { when any url.domain in @dbl or client.ip in @zen then quarantine "
+		"\"{subject}\" }\n"
 		"rule e { when spf == fail and spf == fail then reject \"{subject} {spf}\" }\n");
 	const struct slot *hour = slot_named(rules, "rate(mail.from)", 3600000);
 	const struct slot *day = slot_named(rules, "rate(mail.from)", 86400000);
