@@ -67,6 +67,7 @@ static struct tally *tally_for(
 
 	if (ledger->n == ledger->room)
 		grow(ledger);
+	ENSURE(ledger->tallies);
 	place = place_of(ledger, kind, name, detail);
 	if (*place)
 		return &ledger->tallies[*place - 1];

@@ -210,6 +210,7 @@ static void judge(struct zone *zone)
 
 static void unlink_lookup(struct lookup *lookup)
 {
+	ENSURE(lookup->link);
 	*lookup->link = lookup->next;
 	if (lookup->next)
 		lookup->next->link = lookup->link;

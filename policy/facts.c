@@ -11,7 +11,7 @@
 enum { NUMBER_DIGITS = 15 };
 
 static const char *const stages[] = {
-#define X(name, word) [STAGE_##name] = word,
+#define X(name, word) [STAGE_##name] = (word),
 	STAGES(X)
 #undef X
 };
@@ -146,7 +146,7 @@ const char *fact_choices(const struct fact *fact, struct arena *arena)
 const char *fact_expects(const struct fact *fact, struct arena *arena)
 {
 	if (fact->type != TYPE_CHOICE)
-		return expectations[fact->type];
+		return fact->type < COUNT_OF(expectations) ? expectations[fact->type] : "";
 	return arena_print(arena, "one of %s", fact_choices(fact, arena));
 }
 

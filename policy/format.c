@@ -473,7 +473,7 @@ static bool find_body(struct layout *l, size_t i, const char *const *words, size
 
 static bool lay_out_rule(struct layout *l, size_t i, unsigned indent)
 {
-	size_t open, close;
+	size_t open = 0, close;
 
 	if (!find_body(l, i, rule_words, &open))
 		return false;
@@ -492,7 +492,7 @@ static bool lay_out_rule(struct layout *l, size_t i, unsigned indent)
 
 static bool lay_out_test(struct layout *l, size_t i, unsigned indent)
 {
-	size_t open, close;
+	size_t open = 0, close;
 
 	if (!find_body(l, i, test_words, &open))
 		return false;

@@ -12,7 +12,7 @@
 enum { SCORE_MAX = 1000 };
 
 static const char *const action_names[] = {
-#define X(name, word) [ACTION_##name] = word,
+#define X(name, word) [ACTION_##name] = (word),
 	ACTIONS(X)
 #undef X
 };

@@ -107,7 +107,7 @@ bool parse_plain_field(struct parser *p, const char *owner, struct field *out)
 	parser_take(p);
 	if (p->token.kind == TOKEN_LEFT_PAREN && !skip_parameters(p))
 		return false;
-	if (!field_find(p, &out->at, out->at.text, out))
+	if (!field_find(p, &out->at, out->at.text, out) || !out->fact)
 		return true;
 	if (!is_plain(out->fact) || out->fact->flags & functions || out->verdict) {
 		parser_mistake(p, &out->at, NULL,

@@ -110,7 +110,8 @@ static bool read_name(struct parser *p, struct span inner, struct span *name, co
 	if (t.kind != TOKEN_STRING && t.kind != TOKEN_WORD)
 		return false;
 	*text = token_value(&t, p->arena);
-	return lex_next(&lexer).kind == TOKEN_RIGHT_PAREN && lex_next(&lexer).kind == TOKEN_END;
+	t = lex_next(&lexer);
+	return t.kind == TOKEN_RIGHT_PAREN && lex_next(&lexer).kind == TOKEN_END;
 }
 
 static bool add_own_field(struct reading *r, struct span name)

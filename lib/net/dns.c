@@ -393,8 +393,10 @@ void dns_close(struct dns **owned)
 		if (ask->query)
 			query_give_up(ask->query, DNS_CANCELLED, NULL);
 	ub_ctx_delete(dns->ctx);
-	while (dns->asks.next != &dns->asks) /* those that it did not call back for */
-		ask_free(dns->asks.next);
+	for (struct ask *ask = dns->asks.next, *next; ask != &dns->asks; ask = next) {
+		next = ask->next; /* those that it did not call back for */
+		ask_free(ask);
+	}
 	spare_free(dns);
 	dns_events_close(&dns->events);
 	free(dns);

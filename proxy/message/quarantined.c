@@ -93,6 +93,7 @@ static bool time_parse(struct span text, uint64_t *ms)
 		return false;
 	memcpy(copy, text.at, text.len);
 	copy[text.len] = '\0';
+	/* NOLINTNEXTLINE(cert-err34-c): widths bound the numbers, and all is compared below */
 	if (sscanf(copy, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &t.tm_year, &t.tm_mon, &t.tm_mday,
 		    &t.tm_hour, &t.tm_min, &t.tm_sec, &milli) != 7)
 		return false;
@@ -450,6 +451,7 @@ bool quarantined_load(
 	enum quarantined_status status = QUARANTINED_MORE;
 	char *memory = NULL;
 	struct stat info;
+	unsigned long long expected;
 	size_t head = 0;
 
 	if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
@@ -472,9 +474,9 @@ bool quarantined_load(
 	}
 	free(memory);
 	*head_bytes = head;
-	if (status == QUARANTINED_READ && (uint64_t)info.st_size != head + out->size_bytes)
-		return err_set(err, "it should have %llu bytes and has %llu",
-			(unsigned long long)(head + out->size_bytes),
+	expected = head + out->size_bytes;
+	if (status == QUARANTINED_READ && (uint64_t)info.st_size != expected)
+		return err_set(err, "it should have %llu bytes and has %llu", expected,
 			(unsigned long long)info.st_size);
 	return status == QUARANTINED_READ;
 }
