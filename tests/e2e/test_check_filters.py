@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.process import free_port
 from test_rule_commands import run
 
 CONFIG = """\
@@ -52,3 +53,19 @@ def test_a_database_that_a_rule_needs_must_be_there(tmp_path):
 def test_one_that_no_rule_needs_is_not_opened(tmp_path):
     done = check(tmp_path, 'filter geoip { database "nowhere.mmdb" }\n', "rule a { then tag \"x\" }\n")
     assert done.returncode == 0, done.stderr
+
+
+def test_workers_that_cannot_start_say_why_and_end(tmp_path):
+    """The supervisor ends them all at the first that fails: what it tells the others then finds no worker."""
+    (tmp_path / "text.mmdb").write_text("no database\n")
+    (tmp_path / "state").mkdir()
+    check(tmp_path, f'filter geoip {{ database "text.mmdb" }}\nstate "{tmp_path}/state"\nworkers 3\nuser "nobody"\n'
+          f'admin {{ socket "{tmp_path}/control.sock" }}\n')
+    text = (tmp_path / "postern.conf").read_text().replace("127.0.0.1:2525", f"127.0.0.1:{free_port()}")
+    (tmp_path / "postern.conf").write_text(text)
+    for _ in range(3):
+        done = run("run", "-c", tmp_path / "postern.conf")
+        assert done.returncode == 1
+        assert "the workers did not start: worker" in done.stderr, done.stderr
+        assert "text.mmdb" in done.stderr
+        assert "bug at" not in done.stderr and "Aborted" not in done.stderr, done.stderr
