@@ -55,6 +55,15 @@ def test_one_that_no_rule_needs_is_not_opened(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_mistakes_of_the_configuration_do_not_hide_those_of_rules(tmp_path):
+    done = check(tmp_path, "hostnam \"x\"\nlimits { messge 5MB }\n", "rule a { when helo = \"x\" then reject }\nrule b { }\n")
+    assert done.returncode == 3
+    lines = [line for line in done.stderr.splitlines() if ": error: " in line]
+    assert [name for line in lines for name in ("postern.conf", "a.rules") if name in line] == \
+        ["postern.conf", "postern.conf", "a.rules", "a.rules"], done.stderr
+    assert done.stderr.endswith("4 mistakes\n")
+
+
 def test_workers_that_cannot_start_say_why_and_end(tmp_path):
     """The supervisor ends them all at the first that fails: what it tells the others then finds no worker."""
     (tmp_path / "text.mmdb").write_text("no database\n")
