@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/command.h"
+#include "admin/offline.h"
 #include "admin/table.h"
 #include "lib/base/fail.h"
 #include "lib/base/log.h"
@@ -28,13 +29,26 @@ static const char *plural(size_t count)
 
 /* --- what is checked: a configuration, or rule files alone --- */
 
+/* What only shows when a worker opens its filters. */
+static bool try_filters(struct loaded *loaded)
+{
+	struct err err = {{0}};
+
+	if (offline_try(&loaded->rules, loaded->config, &err))
+		return true;
+	loaded->n_mistakes++;
+	if (!buffer_print(&loaded->report, "%s: error: %s\n", loaded->config->file, err.text))
+		loaded->report.max = loaded->report.len;
+	return false;
+}
+
 static bool read_subject(const struct invocation *invocation, struct loaded *loaded)
 {
 	struct ruleset_told told = {.report = &loaded->report};
 	bool ok;
 
 	if (invocation->n_words == 0)
-		return loaded_read(loaded, invocation->config_path);
+		return loaded_read(loaded, invocation->config_path) && try_filters(loaded);
 	*loaded = (struct loaded){.bytes = BUFFER_INIT(LOADED_BYTES_MAX),
 		.report = BUFFER_INIT(LOADED_REPORT_MAX),
 		.bundle = bundle_of_rules(invocation->words, invocation->n_words)};

@@ -725,3 +725,18 @@ struct explanation *offline_run(
 	close_all(&o);
 	return out;
 }
+
+bool offline_try(const struct ruleset *rules, const struct config *config, struct err *err)
+{
+	struct offline_session session = {.rules = rules, .config = config, .without_dns = true};
+	struct arena *arena = arena_new(4096);
+	struct offline o = {.session = &session, .policy = rules->policy, .arena = arena};
+	bool ok;
+
+	loop_init(&o.loop);
+	log_init(&o.log, -1, true, &o.loop.clock, "check");
+	ok = open_filters(&o, err);
+	close_all(&o);
+	arena_free(&arena);
+	return ok;
+}

@@ -36,4 +36,8 @@ struct offline_session {
 struct explanation *offline_run(
 	const struct offline_session *session, struct arena *arena, struct err *err);
 
+/* Whether the filters that the rules need can open what they are given: databases and the like. */
+bool offline_try(
+	const struct ruleset *rules, const struct config *config, struct err *err) MUST_CHECK;
+
 #endif

@@ -176,10 +176,10 @@ static bool read_value(const char *filter, const struct filter_option *option, s
 	const char *text = token_text(token, arena);
 	uint64_t number;
 
+	if (!token.len || (option->kind == FILTER_PATH && !*text))
+		return err_set(err, "filter %s: `%s` takes %s", filter, option->name,
+			kind_expects[option->kind]);
 	if (option->kind == FILTER_TEXT || option->kind == FILTER_PATH) {
-		if (!token.len || (option->kind == FILTER_PATH && !*text))
-			return err_set(err, "filter %s: `%s` takes %s", filter, option->name,
-				kind_expects[option->kind]);
 		out->text = option->kind == FILTER_PATH ? join_path(folder, text, arena) : text;
 		return true;
 	}
@@ -243,7 +243,7 @@ bool filter_options_read(struct filter_entry *entry, const struct filter_given *
 	struct span rest = span_text(given->options), name;
 	uint64_t seen = 0;
 
-	while ((name = next_token(&rest)).len) {
+	for (entry->wrong = 1; (name = next_token(&rest)).len; entry->wrong += 2) {
 		struct span token = next_token(&rest);
 		union option_value value = {0};
 		const struct filter_option *option = NULL;
@@ -266,8 +266,10 @@ bool filter_options_read(struct filter_entry *entry, const struct filter_given *
 				err, "filter %s: `%s` is given twice", entry->name, option->name);
 		if (index < 64)
 			seen |= 1ULL << index;
-		if (!read_value(entry->name, option, token, folder, arena, &value, err))
+		if (!read_value(entry->name, option, token, folder, arena, &value, err)) {
+			entry->wrong += token.len > 0;
 			return false;
+		}
 		if (option == timeout_option)
 			entry->timeout_ms = value.number;
 		else if (!special)

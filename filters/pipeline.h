@@ -31,6 +31,17 @@ struct filter_set;
  * is mended). */
 struct filter_set *filter_set_new(
 	const struct filter_given *given, size_t n, const char *folder, struct err *err);
+
+/* Where a mistake stands. */
+struct filter_mistake {
+	size_t block; /* among `given`; SIZE_MAX: in none */
+	size_t token; /* of its options, from 1; 0: the block as a whole */
+};
+
+/* As filter_set_new; *at is set when it fails. */
+struct filter_set *filter_set_judge(const struct filter_given *given, size_t n, const char *folder,
+	struct filter_mistake *at, struct err *err);
+
 void filter_set_free(struct filter_set **set);
 const struct fact_registry *filter_set_registry(const struct filter_set *set);
 

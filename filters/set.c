@@ -242,7 +242,10 @@ static bool take_given(struct filter_set *set, const struct filter_given *given,
 	if (path &&
 		!(check_entry(set, entry, err) && filter_options_default(entry, set->arena, err)))
 		return false;
-	return filter_options_read(entry, given, folder, set->arena, err);
+	if (filter_options_read(entry, given, folder, set->arena, err))
+		return true;
+	set->mistake.token = entry->wrong;
+	return false;
 }
 
 static bool fill_set(struct filter_set *set, const struct filter *const *own,
@@ -255,17 +258,20 @@ static bool fill_set(struct filter_set *set, const struct filter *const *own,
 		if (!check_entry(set, &set->entries[i], err) ||
 			!filter_options_default(&set->entries[i], set->arena, err))
 			return false;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		set->mistake = (struct filter_mistake){i, 0};
 		if (!take_given(set, &given[i], folder, err))
 			return false;
+	}
+	set->mistake = (struct filter_mistake){SIZE_MAX, 0};
 	for (size_t i = 0; i < set->n; i++)
 		if (!check_after(set, &set->entries[i], err))
 			return false;
 	return true;
 }
 
-struct filter_set *filter_set_of(const struct filter *const *own, const struct filter_given *given,
-	size_t n, const char *folder, struct err *err)
+static struct filter_set *judge(const struct filter *const *own, const struct filter_given *given,
+	size_t n, const char *folder, struct filter_mistake *at, struct err *err)
 {
 	struct arena *arena = arena_new(4096);
 	struct filter_set *set = arena_alloc(arena, sizeof(*set));
@@ -274,15 +280,31 @@ struct filter_set *filter_set_of(const struct filter *const *own, const struct f
 	while (own[room - n - 1])
 		room++;
 	set->arena = arena;
+	set->mistake = *at = (struct filter_mistake){SIZE_MAX, 0};
 	set->entries = arena_alloc(arena, room * sizeof(*set->entries));
 	set->sources = arena_alloc(arena, room * sizeof(*set->sources));
 	if (n > FILTERS_MAX) {
 		err_set(err, "at most %d filters have options", FILTERS_MAX);
 		filter_set_free(&set);
 	} else if (!fill_set(set, own, given, n, folder, err)) {
+		*at = set->mistake;
 		filter_set_free(&set);
 	}
 	return set;
+}
+
+struct filter_set *filter_set_of(const struct filter *const *own, const struct filter_given *given,
+	size_t n, const char *folder, struct err *err)
+{
+	struct filter_mistake at;
+
+	return judge(own, given, n, folder, &at, err);
+}
+
+struct filter_set *filter_set_judge(const struct filter_given *given, size_t n, const char *folder,
+	struct filter_mistake *at, struct err *err)
+{
+	return judge(filter_registry, given, n, folder, at, err);
 }
 
 struct filter_set *filter_set_new(

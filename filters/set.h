@@ -25,6 +25,7 @@ struct filter_entry {
 	uint64_t timeout_ms;        /* 0: not said */
 	union option_value *values; /* as filter->options */
 	void *object;               /* of dlopen; NULL */
+	size_t wrong;               /* the token of its options that is a mistake, from 1 */
 };
 
 struct filter_set {
@@ -33,6 +34,7 @@ struct filter_set {
 	size_t n;
 	struct fact_source *sources;
 	struct fact_registry registry;
+	struct filter_mistake mistake; /* while it is filled */
 };
 
 /* The program's own, made by CMake; ends with NULL. */

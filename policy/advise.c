@@ -13,7 +13,10 @@
 #include "policy/text.h"
 #include "policy/truth.h"
 
-enum { CONJUNCTS_MAX = 64 };
+enum {
+	CONJUNCTS_MAX = 64,
+	PAIRS_MAX = 100000 /* of rules that are held against each other */
+};
 
 #define NEVER STAGE_COUNT
 
@@ -150,53 +153,6 @@ static const char *and_more(char text[32], size_t n)
 static bool is_on(const struct rule *rule)
 {
 	return rule->mode == RULE_ON;
-}
-
-/* --- late above early --- */
-
-/* A verdict that is certain before RCPT is spoken there, so only the message is late. */
-static bool is_late(enum stage stage)
-{
-	return stage != NEVER && stage > STAGE_RCPT;
-}
-
-static bool could_refuse_early(const struct advice *a, size_t i)
-{
-	const struct rule *rule = policy_rule(a->policy, i);
-
-	if (!is_on(rule) || !rule->final || rule->final->now || a->stages[i] > STAGE_RCPT)
-		return false;
-	return rule->final->kind == ACTION_REJECT || rule->final->kind == ACTION_DEFER ||
-	       rule->final->kind == ACTION_GREYLIST;
-}
-
-static void advise_on_order(struct advice *a)
-{
-	const struct policy *p = a->policy;
-	size_t late = 0, first = p->n_rules, n = 0;
-	const struct rule *held;
-	char more[32];
-	bool rejects;
-
-	while (late < a->always &&
-		!(bits_has(p->of[RULES_FINAL], late) && is_late(a->stages[late])))
-		late++;
-	for (size_t i = late + 1; i < a->always; i++) {
-		if (!could_refuse_early(a, i))
-			continue;
-		first = n++ ? first : i;
-	}
-	if (n == 0)
-		return;
-	held = policy_rule(p, first);
-	rejects = held->final->kind == ACTION_REJECT;
-	remark(a->remarks, SEVERITY_WARNING, &policy_rule(p, late)->place,
-		rejects ? "move it further down, or let them say `reject now`, which waits for no "
-			  "rule above"
-			: "move it further down",
-		"rule `%s` is decided at %s and holds back `%s`%s below it, known at %s already",
-		policy_rule(p, late)->name, policy_stage_name(a->stages[late]), held->name,
-		and_more(more, n - 1), policy_stage_name(a->stages[first]));
 }
 
 /* --- accepts that prove nothing --- */
@@ -534,33 +490,109 @@ static bool advise_on_verdict_fact(
 	return true;
 }
 
+/* The first of the tests that the others leave no value for; NULL: none. */
+static const struct conjunct *contradiction(const struct advice *a, const struct conjuncts *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (leaves_nothing(a->policy, c, &c->items[i]) || bounds_cross(c, c->items[i].test))
+			return &c->items[i];
+	return NULL;
+}
+
 /* Tells of the first reason why the condition can't be true. */
 static void advise_on_condition(struct advice *a, const struct rule *rule)
 {
 	struct conjuncts c = {.n = 0};
+	const struct conjunct *one;
 
 	if (!rule->when || rule->mode == RULE_OFF)
 		return;
 	gather(&c, rule->when, false);
 	for (size_t i = 0; i < c.n; i++) {
-		const struct test *t = c.items[i].test;
-
 		if (advise_on_verdict_fact(a, rule, &c.items[i]))
 			return;
 		if (is_empty_list(&c.items[i])) {
 			remark(a->remarks, SEVERITY_WARNING, c.items[i].place, NULL,
-				"rule `%s` never acts: @%s is empty", rule->name, t->list->name);
-			return;
-		}
-		if (leaves_nothing(a->policy, &c, &c.items[i]) || bounds_cross(&c, t)) {
-			remark(a->remarks, SEVERITY_WARNING, c.items[i].place,
-				"one value can't pass all its tests; several values are joined by "
-				"`or`, or stand in { }",
-				"rule `%s` never acts: its condition contradicts itself on `%s`",
-				rule->name, t->verdict == VERDICT_SCORE ? "score" : t->slot->name);
+				"rule `%s` never acts: @%s is empty", rule->name,
+				c.items[i].test->list->name);
 			return;
 		}
 	}
+	one = contradiction(a, &c);
+	if (one)
+		remark(a->remarks, SEVERITY_WARNING, one->place,
+			"one value can't pass all its tests; several values are joined by `or`, or "
+			"stand in { }",
+			"rule `%s` never acts: its condition contradicts itself on `%s`",
+			rule->name,
+			one->test->verdict == VERDICT_SCORE ? "score" : one->test->slot->name);
+}
+
+/* --- late above early --- */
+
+/* A verdict that is certain before RCPT is spoken there, so only the message is late. */
+static bool is_late(enum stage stage)
+{
+	return stage != NEVER && stage > STAGE_RCPT;
+}
+
+static bool could_refuse_early(const struct advice *a, size_t i)
+{
+	const struct rule *rule = policy_rule(a->policy, i);
+
+	if (!is_on(rule) || !rule->final || rule->final->now || a->stages[i] > STAGE_RCPT)
+		return false;
+	return rule->final->kind == ACTION_REJECT || rule->final->kind == ACTION_DEFER ||
+	       rule->final->kind == ACTION_GREYLIST;
+}
+
+/* Whether both rules can be true of one recipient, as far as their conditions tell. */
+static bool go_together(const struct advice *a, size_t one, size_t two)
+{
+	struct conjuncts c = {.n = 0};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct expr *when = policy_rule(a->policy, i ? two : one)->when;
+
+		if (when)
+			gather(&c, when, false);
+	}
+	return !contradiction(a, &c);
+}
+
+/* Tells of the first late rule that holds others back; those of another `for` it does not. */
+static void advise_on_order(struct advice *a)
+{
+	const struct policy *p = a->policy;
+	size_t budget = PAIRS_MAX, first = 0, n = 0, late;
+	const struct rule *held;
+	char more[32];
+	bool rejects;
+
+	for (late = 0; late < a->always; late++) {
+		if (!bits_has(p->of[RULES_FINAL], late) || !is_late(a->stages[late]))
+			continue;
+		for (size_t i = late + 1; i < a->always && budget; i++) {
+			if (!could_refuse_early(a, i))
+				continue;
+			budget--;
+			if (go_together(a, late, i))
+				first = n++ ? first : i;
+		}
+		if (n || !budget)
+			break;
+	}
+	if (n == 0)
+		return;
+	held = policy_rule(p, first);
+	rejects = held->final->kind == ACTION_REJECT;
+	remark(a->remarks, SEVERITY_WARNING, &policy_rule(p, late)->place,
+		rejects ? "move it further down, or let them say `reject now`, which waits for no "
+			  "rule above"
+			: "move it further down",
+		"rule `%s` is decided at %s and holds back `%s`%s below it, known at %s already",
+		policy_rule(p, late)->name, policy_stage_name(a->stages[late]), held->name,
+		and_more(more, n - 1), policy_stage_name(a->stages[first]));
 }
 
 /* --- rules below the last word --- */

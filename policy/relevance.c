@@ -34,7 +34,8 @@ static bool acts(const struct relevance *r, size_t i)
 		return false;
 	if (i < r->routes && rule_does(e, RULES_ROUTE, i))
 		return true;
-	return i < r->winner && (rule_does(e, RULES_EFFECT, i) || rule_does(e, RULES_MONITOR, i));
+	return i < r->winner && (rule_does(e, RULES_EFFECT, i) || rule_does(e, RULES_MONITOR, i) ||
+					rule_does(e, RULES_SCORE, i));
 }
 
 static bool matters(const struct relevance *r, size_t i)

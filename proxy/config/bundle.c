@@ -371,6 +371,20 @@ void bundle_rule_source(const struct bundle *bundle, struct rule_source *out)
 	*out = (struct rule_source){read_from_bundle, (void *)bundle};
 }
 
+static bool read_config_text(
+	void *context, const char *path, struct span *content, const char **problem)
+{
+	(void)path;
+	(void)problem;
+	*content = bundle_text(context);
+	return true;
+}
+
+void bundle_config_source(const struct bundle *bundle, struct rule_source *out)
+{
+	*out = (struct rule_source){read_config_text, (void *)bundle};
+}
+
 /* --- as bytes --- */
 
 static void put_length(char *at, uint64_t length)

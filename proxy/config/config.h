@@ -129,10 +129,17 @@ struct admin_config {
 	const char *password_file;
 };
 
+/* Where a token stands in postern.conf. */
+struct token_place {
+	unsigned line, column;
+};
+
 /* A filter's own options: read by the filter, kept here as text. */
 struct filter_config {
 	const char *name;
-	const char *options; /* what stands between the braces, one blank between tokens */
+	const char *options;        /* what stands between the braces, one blank between tokens */
+	struct token_place *places; /* of the name, then of each token of the options */
+	size_t n_places;
 };
 
 struct config {
@@ -193,6 +200,9 @@ const char *const *bundle_rules(const struct bundle *bundle, struct arena *arena
 /* Where rules_read finds them and what they name. Borrows the bundle. */
 struct rule_source;
 void bundle_rule_source(const struct bundle *bundle, struct rule_source *out);
+
+/* postern.conf, for remarks on its lines. Borrows the bundle. */
+void bundle_config_source(const struct bundle *bundle, struct rule_source *out);
 
 /* One file from memory under a path (tests, fuzzing). */
 struct bundle *bundle_of_text(const char *config_path, struct span text);

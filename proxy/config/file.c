@@ -187,8 +187,14 @@ const struct kind kind_log_target = {
 
 /* --- filter NAME { ... } --- */
 
+static void note_place(struct reader *r, struct filter_config *filter, const struct token *token)
+{
+	*(struct token_place *)reader_append(r->config->arena, &filter->places, &filter->n_places,
+		sizeof(struct token_place)) = (struct token_place){token->line, token->column};
+}
+
 /* Tokens up to the closing brace, put down with one blank between them. */
-static bool take_group_text(struct reader *r, struct text *t)
+static bool take_group_text(struct reader *r, struct text *t, struct filter_config *filter)
 {
 	struct token opened = reader_take(r);
 	unsigned depth = 1;
@@ -204,6 +210,8 @@ static bool take_group_text(struct reader *r, struct text *t)
 		if (token.kind == TOKEN_ERROR)
 			ok = reader_mistake(r, &token, token.help, "%s", token.message);
 		text_put(t, "%s%.*s", t->out->len ? " " : "", SPAN_ARGS(token.text));
+		if (!t->full)
+			note_place(r, filter, &token);
 	}
 	return reader_mistake(r, &opened, "add a } behind the block", "this { is never closed");
 }
@@ -213,7 +221,7 @@ static bool read_filter(struct reader *r, const struct option *o, void *base)
 	struct config *config = base;
 	struct buffer content = BUFFER_INIT(FILTER_TEXT_MAX);
 	struct text text = {&content, false};
-	struct filter_config filter = {NULL, NULL};
+	struct filter_config filter = {.name = NULL};
 	struct token name;
 	bool ok;
 
@@ -223,7 +231,8 @@ static bool read_filter(struct reader *r, const struct option *o, void *base)
 	if (r->token.kind != TOKEN_LEFT_BRACE)
 		return reader_mistake(
 			r, &r->key, "write: filter spf { timeout 8s }", "`filter` opens a block");
-	ok = take_group_text(r, &text);
+	note_place(r, &filter, &name);
+	ok = take_group_text(r, &text, &filter);
 	if (text.full)
 		ok = reader_mistake(r, &name, NULL, "the options of one filter have at most %d KB",
 			FILTER_TEXT_MAX / 1024);

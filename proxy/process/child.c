@@ -20,7 +20,12 @@ enum {
 	STATUS_MAX = 4 * 1024 * 1024
 };
 
-enum child_state { CHILD_AWAITING, CHILD_SERVING, CHILD_LEAVING };
+enum child_state {
+	CHILD_AWAITING,
+	CHILD_SERVING,
+	CHILD_LEAVING,
+	CHILD_FAILED /* to start: there may be no worker, and what still comes is for nobody */
+};
 
 struct child {
 	uint32_t magic;
@@ -80,6 +85,8 @@ static void on_drained(void *context)
 
 static void leave(struct child *child, enum worker_drain how)
 {
+	if (child->state == CHILD_FAILED)
+		return;
 	if (child->state == CHILD_AWAITING) {
 		end_process(child, EXIT_SUCCESS);
 		return;
@@ -197,6 +204,7 @@ static void on_start(struct child *child, const struct ipc_frame *frame)
 		tell(child, FRAME_READY, SPAN_NONE);
 		return;
 	}
+	child->state = CHILD_FAILED;
 	tell(child, FRAME_FAILED, span_text(err.text));
 	end_process(child, EXIT_FAILURE);
 }
@@ -258,6 +266,11 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 	bool started = child->worker != NULL;
 
 	MAGIC_ENSURE(child, CHILD_MAGIC);
+	if (child->state == CHILD_FAILED) {
+		for (size_t i = 0; i < frame->n_fds; i++)
+			close(frame->fds[i]);
+		return;
+	}
 	if (frame->type == FRAME_START && child->state == CHILD_AWAITING) {
 		on_start(child, frame);
 	} else if (frame->type == FRAME_LISTEN && started) {

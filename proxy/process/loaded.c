@@ -4,6 +4,7 @@
 
 #include "lib/base/fail.h"
 #include "lib/net/tls.h"
+#include "policy/read.h"
 
 /* One more mistake, in the form that config_parse gives its own. */
 static void add_mistake(struct loaded *loaded, const char *path, const char *text)
@@ -79,13 +80,41 @@ static void warn_of_no_rules(struct loaded *loaded)
 	arena_free(&arena);
 }
 
+/* Whether facts may come from shared objects, which are not at hand without a configuration. */
+static bool may_load_objects(const struct bundle *bundle)
+{
+	struct rule_source source;
+	struct span text;
+	const char *problem;
+
+	bundle_config_source(bundle, &source);
+	return !source.read(source.context, "", &text, &problem) ||
+	       span_find(text, SPAN("load")) < text.len;
+}
+
+/* The mistakes in rules beside those in postern.conf: all are told at once. */
+static void tell_of_rules(struct loaded *loaded)
+{
+	struct ruleset_told told = {.report = &loaded->report};
+	struct ruleset rules;
+
+	if (!loaded->bundle || may_load_objects(loaded->bundle))
+		return;
+	if (ruleset_read(&rules, loaded->bundle, NULL, RULESET_READ, &told))
+		ruleset_free(&rules);
+	loaded->n_mistakes += told.n_mistakes;
+	loaded->n_warnings += told.n_warnings;
+}
+
 bool loaded_read(struct loaded *loaded, const char *path)
 {
 	struct ruleset_told told = {.report = &loaded->report};
 	bool ok;
 
-	if (!loaded_read_config(loaded, path))
+	if (!loaded_read_config(loaded, path)) {
+		tell_of_rules(loaded);
 		return false;
+	}
 	warn_of_no_rules(loaded);
 	ok = ruleset_read(&loaded->rules, loaded->bundle, loaded->config, RULESET_JUDGE, &told);
 	loaded->n_mistakes += told.n_mistakes;

@@ -5,16 +5,49 @@
 #include "policy/advise.h"
 #include "policy/expect.h"
 
-static bool mistake(struct ruleset_told *told, const char *file, const char *text)
+/* filter: the block in which the mistake stands; NULL: in none. token: as filter_mistake has it. */
+static void tell_mistake(struct ruleset_told *told, const struct bundle *bundle, const char *file,
+	const struct filter_config *filter, size_t token, const char *text)
 {
+	struct place place = {.file = file};
+	struct rule_source source;
+	struct remarks remarks = {.source = &source, .report = told->report};
+
+	if (filter && token < filter->n_places) {
+		place.line = filter->places[token].line;
+		place.column = filter->places[token].column;
+	}
+	bundle_config_source(bundle, &source);
+	if (place.line)
+		remark(&remarks, SEVERITY_ERROR, &place, NULL, "%s", text);
+	else if (!buffer_print(told->report, "%s: error: %s\n", file, text))
+		told->report->max = told->report->len; /* so many mistakes will do */
 	told->n_mistakes++;
-	if (!buffer_print(told->report, "%s: error: %s\n", file, text))
-		return false; /* so many mistakes will do */
-	return false;
 }
 
-static bool read_filters(struct ruleset *set, const struct config *config, struct arena *arena,
-	struct ruleset_told *told)
+/* What is wrong with each block alone, or with all of them together. */
+static void tell_mistakes(struct ruleset_told *told, const struct bundle *bundle,
+	const struct config *config, const struct filter_given *given, const char *together)
+{
+	size_t before = told->n_mistakes, n = config ? config->n_filters : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct filter_mistake at;
+		struct err err = {{0}};
+		struct filter_set *set = filter_set_judge(&given[i], 1, config->folder, &at, &err);
+
+		if (set)
+			filter_set_free(&set);
+		else
+			tell_mistake(told, bundle, config->file, &config->filters[i], at.token,
+				err.text);
+	}
+	if (told->n_mistakes == before)
+		tell_mistake(told, bundle, config ? config->file : "postern", NULL, 0, together);
+}
+
+static bool read_filters(struct ruleset *set, const struct bundle *bundle,
+	const struct config *config, struct arena *arena, struct ruleset_told *told)
 {
 	size_t n = config ? config->n_filters : 0;
 	struct filter_given *given = arena_alloc(arena, (n + 1) * sizeof(*given));
@@ -24,7 +57,9 @@ static bool read_filters(struct ruleset *set, const struct config *config, struc
 		given[i] =
 			(struct filter_given){config->filters[i].name, config->filters[i].options};
 	set->filters = filter_set_new(given, n, config ? config->folder : "", &err);
-	return set->filters || mistake(told, config ? config->file : "postern", err.text);
+	if (!set->filters)
+		tell_mistakes(told, bundle, config, given, err.text);
+	return set->filters != NULL;
 }
 
 static const char *const *backend_names(const struct config *config, struct arena *arena)
@@ -82,7 +117,7 @@ bool ruleset_read(struct ruleset *out, const struct bundle *bundle, const struct
 	bool ok;
 
 	*out = (struct ruleset){NULL, NULL};
-	ok = read_filters(out, config, arena, told) &&
+	ok = read_filters(out, bundle, config, arena, told) &&
 	     read_rules(out, bundle, config, arena, told) &&
 	     (care == RULESET_READ || judge(out->policy, bundle, told));
 	if (!ok)

@@ -130,6 +130,27 @@ static void a_late_rule_holds_early_ones_back(void **state)
 		       "rule one { when client.ip in 192.0.2.0/24 then reject }");
 }
 
+static void rules_for_others_hold_nobody_back(void **state)
+{
+	(void)state;
+	expect_silence(
+		"for rcpt.domain == \"a.example\" { rule late { when subject == \"x\" then reject "
+		"} }"
+		"for rcpt.domain == \"b.example\" { rule one { when helo == \"x\" then reject } }");
+	expect_warning(
+		"for rcpt.domain == \"a.example\" { rule late { when subject == \"x\" then reject "
+		"} }"
+		"for rcpt.domain == \"b.example\" { rule one { when helo == \"x\" then reject } }"
+		"for rcpt.domain == \"a.example\" { rule two { when helo == \"x\" then reject } }",
+		"rule `late` is decided at message and holds back `two` below it");
+	/* The second late one does. */
+	expect_warning(
+		"rule a { when rcpt.domain == \"a.example\" and subject == \"x\" then reject }\n"
+		"rule b { when mail.size > 5MB and subject == \"x\" then reject }\n"
+		"rule c { when rcpt.domain == \"b.example\" then reject }",
+		"t.rules:2:6: warning: rule `b` is decided at message and holds back `c` below it");
+}
+
 /* --- accepts --- */
 
 static void an_accept_asks_for_proof(void **state)
@@ -306,6 +327,7 @@ int main(void)
 		cmocka_unit_test(a_rule_is_as_late_as_what_makes_it_true),
 		cmocka_unit_test(score_and_tags_are_as_late_as_what_makes_them),
 		cmocka_unit_test(a_late_rule_holds_early_ones_back),
+		cmocka_unit_test(rules_for_others_hold_nobody_back),
 		cmocka_unit_test(an_accept_asks_for_proof),
 		cmocka_unit_test(contradictions_are_seen),
 		cmocka_unit_test(scores_and_tags_that_nobody_brings_are_seen),

@@ -260,16 +260,37 @@ static void test_score_by_its_interval(void **state)
 	session_end(&s);
 }
 
-static void test_a_score_that_decides_nothing_is_not_measured(void **state)
+/* It stands in the log, as tags do, if the message goes on; below the winner nobody asks. */
+static void test_a_score_that_decides_nothing_is_measured_above_the_winner(void **state)
 {
+	static const char rules[] = "rule a { when tls then score 7 }\n"
+				    "rule b { when spf == fail then reject }\n"
+				    "rule c { when spf == pass then accept }\n"
+				    "rule d { when subject == \"x\" then score 1 }\n";
+	int64_t low, high;
 	struct session s;
 
 	(void)state;
-	session_begin(&s, "rule a { when tls then score 7 }\n"
-			  "rule b { when spf == fail then reject }");
-	assert_false(is_wanted(&s, "tls", STAGE_MESSAGE));
+	session_begin(&s, rules);
+	assert_true(is_wanted(&s, "tls", STAGE_MESSAGE));
+	assert_true(is_wanted(&s, "subject", STAGE_MESSAGE));
 	assert_true(is_wanted(&s, "spf", STAGE_MESSAGE));
 	assert_false(is_wanted(&s, "spf", STAGE_HELO));
+	know(&s, "spf", "pass");
+	expect_outcome(&s, "c");
+	assert_false(is_wanted(&s, "subject", STAGE_MESSAGE));
+	assert_false(is_ready(&s));
+	know(&s, "tls", "yes");
+	assert_true(is_ready(&s));
+	evaluation_score(s.e, &low, &high);
+	assert_int_equal(low, 7 * SCORE_UNIT);
+	session_end(&s);
+
+	session_begin(&s, rules);
+	know(&s, "spf", "fail");
+	expect_outcome(&s, "b");
+	assert_false(is_wanted(&s, "tls", STAGE_MESSAGE));
+	assert_true(is_ready(&s));
 	session_end(&s);
 }
 
@@ -493,7 +514,7 @@ int main(void)
 		cmocka_unit_test(test_on_error_defer_without_a_final_action),
 		cmocka_unit_test(test_monitor_and_off),
 		cmocka_unit_test(test_score_by_its_interval),
-		cmocka_unit_test(test_a_score_that_decides_nothing_is_not_measured),
+		cmocka_unit_test(test_a_score_that_decides_nothing_is_measured_above_the_winner),
 		cmocka_unit_test(test_effects_of_the_winner_and_above),
 		cmocka_unit_test(test_a_refusal_needs_nothing_more),
 		cmocka_unit_test(test_route),
