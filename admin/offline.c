@@ -238,6 +238,8 @@ static void settle(struct offline *o, struct evaluation *e, enum stage reached)
 			subject = subject_of(o, NULL);
 			evaluation_run(e, &subject);
 			evaluation_wants(e, &subject, reached, o->wanted);
+			if (reached == STAGE_RCPT)
+				bench_want_own(o->policy, &subject, o->wanted);
 		} while (pipeline_want(o->pipeline, o->wanted));
 		if (!any_wanted(o, o->wanted))
 			return;

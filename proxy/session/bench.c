@@ -131,6 +131,17 @@ void bench_status(const struct bench *bench, struct record *r)
 	record_close(r);
 }
 
+void bench_want_own(const struct policy *policy, const struct subject *subject, bool *wanted)
+{
+	for (size_t i = 0; i < policy->n_slots; i++) {
+		const struct slot *slot = policy->rules->slots[i];
+
+		if (slot->stage == STAGE_RCPT && !(slot->fact->flags & FACT_ASKS) &&
+			subject_value(subject, slot)->state == FACT_PENDING)
+			wanted[i] = true;
+	}
+}
+
 void bench_count(struct bench *b, const struct evaluation *e)
 {
 	const struct rule *rule;

@@ -38,6 +38,11 @@ struct filter_slot *bench_slots(const struct policy *policy, struct arena *arena
 /* The slot of a fact without parameters; NULL: no rule reads it. */
 const struct slot *bench_slot(const struct bench *bench, const char *fact);
 
+/* Marks what is known of a recipient at once: it is kept with it, since a text that is written much
+ * later may quote it. */
+void bench_want_own(
+	const struct policy *policy, const struct subject *subject, bool *wanted);
+
 /* A verdict is spoken: the rules that were true are counted. */
 void bench_count(struct bench *bench, const struct evaluation *evaluation);
 

@@ -39,21 +39,6 @@ static void add_wants_of_cohorts(struct judge *j)
 	}
 }
 
-/* What is known of a recipient at once is kept with it: a text that is written much later may quote
- * it. */
-static void add_recipients_own(struct judge *j, const struct subject *subject)
-{
-	struct bench *b = j->bench;
-
-	for (size_t i = 0; i < b->policy->n_slots; i++) {
-		const struct slot *slot = b->policy->rules->slots[i];
-
-		if (slot->stage == STAGE_RCPT && !(slot->fact->flags & FACT_ASKS) &&
-			subject_value(subject, slot)->state == FACT_PENDING)
-			b->wanted[i] = true;
-	}
-}
-
 /* Until nothing more becomes known at once. */
 static struct subject look(struct judge *j, struct evaluation *e, enum stage reached)
 {
@@ -64,7 +49,7 @@ static struct subject look(struct judge *j, struct evaluation *e, enum stage rea
 		evaluation_run(e, &subject);
 		evaluation_wants(e, &subject, reached, j->bench->wanted);
 		if (reached == STAGE_RCPT) {
-			add_recipients_own(j, &subject);
+			bench_want_own(j->bench->policy, &subject, j->bench->wanted);
 			add_wants_of_cohorts(j);
 		}
 	} while (pipeline_want(j->pipeline, j->bench->wanted));
