@@ -442,6 +442,7 @@ static enum call_status run(struct call *call)
 	}
 	lookup->all = questions_new(call, on_answer, on_end);
 	lookup->all->context = lookup;
+	lookup->all->of_admin = true;
 	lookup->zone = find_zone(home->state, call_text(call), of_domains);
 	if (filter_number(home, OPTION_PROBE) == 0)
 		lookup->zone->state = ZONE_GOOD;

@@ -61,6 +61,16 @@ static void on_done(struct dns_query *query)
 		call_done(all->call);
 }
 
+/* The client's address, an IPv6 one by its /64, as connections are counted. */
+static uint64_t stranger_of(const struct call *call)
+{
+	static const uint8_t key[16];
+	const struct ip *ip = &call_view(call)->client.ip;
+	size_t len = ip->family == IP_V6 ? 8 : 4;
+
+	return span_hash(span_make((const char *)ip->bytes, len), key) | 1;
+}
+
 static bool start(struct dns *dns, struct dns_query *query)
 {
 	if (dns)
@@ -80,6 +90,7 @@ void question_ask(struct questions *all, struct span name, enum dns_type type, u
 	all->first = question;
 	question->query.name = call_copy(all->call, question_name(all->call, name));
 	question->query.type = type;
+	question->query.stranger = all->of_admin ? 0 : stranger_of(all->call);
 	question->query.arena = call_arena(all->call);
 	question->query.done = on_done;
 	question->query.context = question;

@@ -19,6 +19,9 @@ struct question;
 struct questions {
 	struct call *call;
 	void *context; /* the filter's own */
+	/* The names lie in a zone that an admin named; otherwise who is judged may have chosen
+	 * them, and asks at the expense of its own address (dns_query.stranger). */
+	bool of_admin;
 	/* private */
 	void (*answered)(struct question *question);
 	void (*ended)(struct questions *all);

@@ -60,9 +60,9 @@ static bool add_name(
 bool mime_name_add(struct mime_attachment *a, const struct mime_field *field, size_t max_bytes,
 	struct arena *arena)
 {
-	bool alike = true;
+	bool alike = true, plain;
 
-	for (int form = MIME_EXTENDED; form <= MIME_OTHER_READING; form++) {
+	for (int form = MIME_EXTENDED; form <= MIME_UNESCAPED; form++) {
 		for (size_t i = 0; i < field->count; i++) {
 			const struct mime_parameter *p = &field->parameters[i];
 			/* A reader in C stops at a NUL. */
@@ -71,8 +71,10 @@ bool mime_name_add(struct mime_attachment *a, const struct mime_field *field, si
 			if ((int)p->form != form || (!span_equal(p->name, SPAN("filename")) &&
 							    !span_equal(p->name, SPAN("name"))))
 				continue;
-			alike = add_name(a, p->value, max_bytes, arena) && alike;
-			alike = add_name(a, first, max_bytes, arena) && alike;
+			/* "C:\new.exe" is common, and no trick: told, but no flaw. */
+			plain = form == MIME_UNESCAPED && a->name_count < MIME_NAMES_MAX;
+			alike = (add_name(a, p->value, max_bytes, arena) || plain) && alike;
+			alike = (add_name(a, first, max_bytes, arena) || plain) && alike;
 		}
 	}
 	return alike;

@@ -217,11 +217,12 @@ enum { NOT_NUMBERED = -1 };
 
 /* A parameter as it is written, before continuations are put together. */
 struct piece {
-	struct span name;  /* lower case */
-	struct span value; /* unquoted */
-	struct span other; /* what another reader takes for the value; at NULL: none */
-	int number;        /* of a continuation */
-	bool extended;     /* percent-encoded, and in the first piece with a charset */
+	struct span name;      /* lower case */
+	struct span value;     /* unquoted */
+	struct span other;     /* what another reader takes for the value; at NULL: none */
+	struct span unescaped; /* likewise: MIME_UNESCAPED */
+	int number;            /* of a continuation */
+	bool extended;         /* percent-encoded, and in the first piece with a charset */
 	bool used;
 };
 
@@ -230,6 +231,20 @@ struct pieces {
 	size_t count;
 	bool odd;
 };
+
+/* As the standard has it, a backslash stands before any character; the other reading is folders. */
+static struct span unescape(struct span text, struct arena *arena)
+{
+	char *out = arena_alloc(arena, text.len + 1);
+	size_t len = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] == '\\' && i + 1 < text.len)
+			i++;
+		out[len++] = text.at[i];
+	}
+	return span_make(out, len);
+}
 
 /* Index of the '"' that closes the quoted string at the front, or s.len. A backslash counts before
  * '"' and itself only: "C:\\new.exe" is common. */
@@ -246,12 +261,16 @@ static size_t quoted_end(struct span s)
 
 /* A quoted string at the front of *s, which is moved behind it. Unclosed, it ends at the first
  * ';'. */
-static struct span take_quoted(struct span *s, struct arena *arena, bool *closed)
+static struct span take_quoted(
+	struct span *s, struct arena *arena, bool *closed, struct span *unescaped)
 {
 	size_t end = quoted_end(*s), len = 0;
 	char *text;
 
 	*closed = end < s->len;
+	*unescaped = SPAN_NONE;
+	if (*closed && memchr(s->at, '\\', end))
+		*unescaped = unescape(span_make(s->at + 1, end - 1), arena);
 	if (!*closed)
 		end = span_find_char(*s, ';');
 	text = arena_alloc(arena, end + 1);
@@ -272,7 +291,7 @@ static void take_value(struct span *s, struct arena *arena, struct piece *out, b
 
 	*s = trim(*s);
 	if (s->len && s->at[0] == '"') {
-		out->value = take_quoted(s, arena, &closed);
+		out->value = take_quoted(s, arena, &closed, &out->unescaped);
 		behind = trim(span_first(*s, span_find_char(*s, ';')));
 		*odd = *odd || !closed;
 		/* "a.txt".exe: some readers go on to the ';'. */
@@ -397,8 +416,9 @@ static struct span decode_extended(
 							  : result;
 }
 
-/* The next piece of a name in the order of their numbers: the least above `above`. */
-static struct piece *next_numbered(struct pieces *pieces, struct span name, int above)
+/* The next piece of a name in the order of their numbers: the least above `above`; or, for readers
+ * who stop where one is missing, that which follows. */
+static struct piece *next_numbered(struct pieces *pieces, struct span name, int above, bool stops)
 {
 	struct piece *best = NULL;
 
@@ -409,42 +429,49 @@ static struct piece *next_numbered(struct pieces *pieces, struct span name, int 
 			(!best || p->number < best->number))
 			best = p;
 	}
-	return best;
+	return best && stops && best->number != above + 1 ? NULL : best;
 }
 
 /* Adds the extended pieces that follow p to the run; returns the last of them. */
-static struct piece *last_extended(struct pieces *pieces, struct piece *p, struct buffer *run)
+static struct piece *last_extended(
+	struct pieces *pieces, struct piece *p, bool stops, struct buffer *run)
 {
 	struct piece *next;
 
-	while ((next = next_numbered(pieces, p->name, p->number)) && next->extended) {
+	while ((next = next_numbered(pieces, p->name, p->number, stops)) && next->extended) {
 		text_add(run, next->value);
 		p = next;
 	}
 	return p;
 }
 
-/* name*0, name*1*, ... in order of their numbers, whatever stands between or is missing. A "%2" at
- * the end of one and an "e" in the next are a dot, as for readers who join first. */
+/* name*0, name*1*, ... in order of their numbers, whatever stands between or (but for `stops`) is
+ * missing. A "%2" at the end of one and an "e" in the next are a dot, as for readers who join
+ * first. */
 static struct span join(const struct charsets *charsets, struct pieces *pieces, struct span name,
-	struct arena *arena)
+	bool stops, struct arena *arena)
 {
 	struct buffer bytes = BUFFER_INIT(MIME_FIELD_MAX), run = BUFFER_INIT(MIME_FIELD_MAX);
-	struct span charset = SPAN_NONE, result;
-	struct piece *p = next_numbered(pieces, name, NOT_NUMBERED);
+	struct span charset = SPAN_NONE, result, first;
+	struct piece *p = next_numbered(pieces, name, NOT_NUMBERED, stops);
 
-	if (p && p->extended)
-		charset = take_charset(&p->value);
-	for (; p; p = next_numbered(pieces, name, p->number)) {
-		text_add(&run, p->value);
-		if (!p->extended) {
+	if (p) {
+		first = p->value;
+		if (p->extended)
+			charset = take_charset(&first);
+		text_add(&run, first);
+	}
+	while (p) {
+		if (p->extended) {
+			p = last_extended(pieces, p, stops, &run);
+			add_escaped(&bytes, buffer_span(&run), '%', false);
+		} else {
 			text_add(&bytes, buffer_span(&run));
-			buffer_clear(&run);
-			continue;
 		}
-		p = last_extended(pieces, p, &run);
-		add_escaped(&bytes, buffer_span(&run), '%', false);
 		buffer_clear(&run);
+		p = next_numbered(pieces, name, p->number, stops);
+		if (p)
+			text_add(&run, p->value);
 	}
 	for (size_t i = 0; i < pieces->count; i++)
 		if (pieces->items[i].number >= 0 && span_equal(pieces->items[i].name, name))
@@ -463,14 +490,24 @@ static void add_parameter(
 		(struct mime_parameter){.name = name, .value = value, .form = form};
 }
 
+static void add_continued(const struct charsets *charsets, struct pieces *pieces, struct span name,
+	struct arena *arena, struct mime_field *field)
+{
+	struct span all = join(charsets, pieces, name, false, arena),
+		    front = join(charsets, pieces, name, true, arena);
+
+	add_parameter(field, name, all, MIME_CONTINUED);
+	if (front.len && !span_equal(front, all))
+		add_parameter(field, name, front, MIME_OTHER_READING);
+}
+
 static void add_piece(const struct charsets *charsets, struct pieces *pieces, struct piece *p,
 	struct arena *arena, struct mime_field *field)
 {
 	if (p->used)
 		return;
 	if (p->number >= 0) {
-		add_parameter(
-			field, p->name, join(charsets, pieces, p->name, arena), MIME_CONTINUED);
+		add_continued(charsets, pieces, p->name, arena, field);
 		return;
 	}
 	if (p->extended)
@@ -482,6 +519,9 @@ static void add_piece(const struct charsets *charsets, struct pieces *pieces, st
 	if (p->other.at)
 		add_parameter(field, p->name, decode_plain(charsets, p->name, p->other, arena),
 			MIME_OTHER_READING);
+	if (p->unescaped.at && !span_equal(p->unescaped, p->value))
+		add_parameter(field, p->name, decode_plain(charsets, p->name, p->unescaped, arena),
+			MIME_UNESCAPED);
 }
 
 static bool has_twins(const struct mime_field *field)
@@ -556,7 +596,7 @@ void mime_field_parse(const struct charsets *charsets, struct span body, struct 
 			break;
 		}
 	}
-	out->parameters = arena_alloc(arena, 2 * pieces->count * sizeof(*out->parameters) + 1);
+	out->parameters = arena_alloc(arena, 3 * pieces->count * sizeof(*out->parameters) + 1);
 	for (size_t i = 0; i < pieces->count; i++)
 		add_piece(charsets, pieces, &pieces->items[i], arena, out);
 	out->odd = out->odd || pieces->odd || has_twins(out);

@@ -35,10 +35,11 @@ struct span header_angle(struct span body, struct arena *arena);
 
 /* How a parameter was written, from the form that readers prefer on. */
 enum mime_form {
-	MIME_EXTENDED,     /* name*=utf-8''... */
-	MIME_CONTINUED,    /* name*0=, name*1*=... put together */
-	MIME_PLAIN,        /* name=..., encoded words decoded */
-	MIME_OTHER_READING /* what another reader makes of the same bytes */
+	MIME_EXTENDED,      /* name*=utf-8''... */
+	MIME_CONTINUED,     /* name*0=, name*1*=... put together */
+	MIME_PLAIN,         /* name=..., encoded words decoded */
+	MIME_OTHER_READING, /* what another reader makes of the same bytes */
+	MIME_UNESCAPED      /* "a\b" without the backslash (RFC 5322 3.2.4): often a folder's */
 };
 
 struct mime_parameter {

@@ -25,10 +25,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "lib/base/fail.h"
 #include "lib/net/dns_answer.h"
 #include "lib/net/dns_event.h"
+#include "lib/net/dns_turns.h"
 
 enum {
 	ASK_MAGIC = 0x0dd5eed5,
@@ -44,6 +46,7 @@ struct ask {
 	unsigned magic;
 	struct dns *dns;         /* borrowed */
 	struct dns_query *query; /* borrowed; NULL: nobody waits for it any more */
+	uint64_t stranger;       /* whose turn it has; 0: it needs none */
 	struct ask *next, *prev;
 };
 
@@ -60,7 +63,9 @@ struct dns {
 	struct ask asks;   /* list head */
 	struct ask *spare; /* owned, by next */
 	unsigned n_asks, n_spare;
-	unsigned n_waiting; /* queries that are asked */
+	unsigned n_waiting; /* queries that are asked, or in line */
+	struct dns_turns turns;
+	struct deferred next_turn;
 	struct counters counters;
 	struct endpoint servers[SERVERS_MAX];
 	size_t n_servers; /* 0: the system's */
@@ -78,7 +83,7 @@ static struct ask *ask_new(struct dns *dns, struct dns_query *query)
 	} else {
 		ask = memory_new(sizeof(*ask));
 	}
-	*ask = (struct ask){ASK_MAGIC, dns, query, &dns->asks, dns->asks.prev};
+	*ask = (struct ask){ASK_MAGIC, dns, query, query->stranger, &dns->asks, dns->asks.prev};
 	ask->prev->next = ask->next->prev = ask;
 	dns->n_asks++;
 	return ask;
@@ -92,6 +97,11 @@ static void ask_free(struct ask *ask)
 	ask->next->prev = ask->prev;
 	ask->magic = 0;
 	dns->n_asks--;
+	if (ask->stranger) {
+		turns_give(&dns->turns, ask->stranger);
+		if (dns->turns.first)
+			loop_defer(dns->loop, &dns->next_turn);
+	}
 	if (dns->n_spare == SPARE_ASKS_MAX) {
 		free(ask);
 		return;
@@ -143,7 +153,10 @@ static void query_answered(struct dns_query *query)
 /* Ends the wait for an answer; libunbound may go on for the cache's sake. */
 static void query_give_up(struct dns_query *query, enum dns_outcome outcome, const char *why)
 {
-	query->ask->query = NULL;
+	if (query->state == DNS_IN_LINE)
+		turns_leave(&query->dns->turns, query);
+	else
+		query->ask->query = NULL;
 	query->outcome = outcome;
 	query->error = why;
 	query_answered(query);
@@ -190,7 +203,8 @@ static bool query_refuse(struct dns_query *query)
 	if (mistake) {
 		query->outcome = DNS_NXDOMAIN;
 		query->error = mistake;
-	} else if (query->dns->n_asks >= DNS_UNDER_WAY_MAX) {
+	} else if (query->dns->n_asks >= DNS_UNDER_WAY_MAX ||
+		   (query->stranger && query->dns->turns.n_waiting >= DNS_UNDER_WAY_MAX)) {
 		query->outcome = DNS_FAILED;
 		query->error = "too many questions are under way";
 	} else {
@@ -229,12 +243,23 @@ static void query_ask(struct dns_query *query)
 	status = ub_resolve_event(
 		dns->ctx, name, (int)query->type, CLASS_IN, query->ask, on_answer, NULL);
 	dns->inside = false;
-	if (status == 0 || query->state == DNS_IDLE)
+	if (status == 0 || !query->ask)
 		return;
 	ask_free(query->ask);
 	query->outcome = DNS_FAILED;
 	query->error = ub_strerror(status);
 	query_answered(query);
+}
+
+static void on_next_turn(struct deferred *deferred)
+{
+	struct dns *dns = CONTAINER_OF(deferred, struct dns, next_turn);
+	struct dns_query *query;
+
+	while ((query = turns_next(&dns->turns))) {
+		query->state = DNS_ASKED;
+		query_ask(query);
+	}
 }
 
 bool dns_start(struct dns *dns, struct dns_query *query)
@@ -244,12 +269,17 @@ bool dns_start(struct dns *dns, struct dns_query *query)
 	dns->counters.queries++;
 	if (query_refuse(query))
 		return true;
-	query_ask(query);
-	if (query->state == DNS_IDLE) {
-		dns->counters.cached += query->cached;
-		return true;
+	if (query->stranger && !turns_take(&dns->turns, query->stranger)) {
+		query->state = DNS_IN_LINE;
+		turns_wait(&dns->turns, query);
+	} else {
+		query_ask(query);
+		if (query->state == DNS_IDLE) {
+			dns->counters.cached += query->cached;
+			return true;
+		}
+		query->state = DNS_ASKED;
 	}
-	query->state = DNS_ASKED;
 	dns->n_waiting++;
 	timer_set(&dns->loop->timers, &query->timer,
 		query->timeout_ms ? query->timeout_ms : dns->timeout_ms);
@@ -259,7 +289,7 @@ bool dns_start(struct dns *dns, struct dns_query *query)
 void dns_cancel(struct dns_query *query)
 {
 	ENSURE(query->state != DNS_STARTING);
-	if (query->state == DNS_ASKED) {
+	if (query->state == DNS_ASKED || query->state == DNS_IN_LINE) {
 		query_give_up(query, DNS_CANCELLED, NULL);
 	} else if (query->state == DNS_ANSWERED) {
 		query->outcome = DNS_CANCELLED;
@@ -375,6 +405,8 @@ struct dns *dns_open(const struct dns_setup *setup, struct err *err)
 	ENSURE(setup->timeout_ms);
 	dns->loop = setup->loop;
 	dns->timeout_ms = setup->timeout_ms;
+	dns->next_turn.run = on_next_turn;
+	ENSURE(getrandom(dns->turns.key, sizeof(dns->turns.key), 0) == sizeof(dns->turns.key));
 	dns->asks.next = dns->asks.prev = &dns->asks;
 	if (!dns_prepare(dns, setup, err))
 		dns_close(&dns);
@@ -389,6 +421,8 @@ void dns_close(struct dns **owned)
 	if (!dns)
 		return;
 	ENSURE(!dns->inside);
+	while (dns->turns.first)
+		query_give_up(dns->turns.first, DNS_CANCELLED, NULL);
 	for (struct ask *ask = dns->asks.next; ask != &dns->asks; ask = ask->next)
 		if (ask->query)
 			query_give_up(ask->query, DNS_CANCELLED, NULL);
@@ -397,6 +431,7 @@ void dns_close(struct dns **owned)
 		next = ask->next; /* those that it did not call back for */
 		ask_free(ask);
 	}
+	loop_undefer(dns->loop, &dns->next_turn);
 	spare_free(dns);
 	dns_events_close(&dns->events);
 	free(dns);
@@ -437,6 +472,7 @@ void dns_status(const struct dns *dns, struct record *r)
 			r, dns_outcome_name(outcome), (int64_t)dns->counters.outcomes[outcome]);
 	record_number(r, "waiting", dns->n_waiting);
 	record_number(r, "under_way", dns->n_asks);
+	record_number(r, "in_line", dns->turns.n_waiting);
 }
 
 /* --- reverse names --- */

@@ -15,6 +15,8 @@
  *
  *     idle      nobody knows of it; its memory may go
  *     starting  within dns_start; an answer from the cache leads back to idle
+ *     in line   for a name that a stranger chose: others of his, or of all strangers, are asked for
+ *               as many as may be; the deadline runs
  *     asked     libunbound works on it, the deadline runs
  *     answered  the outcome stands, `done` follows from the loop; it is idle when `done` is called
  */
@@ -38,7 +40,7 @@ enum {
 	/* Room for a name with every byte escaped, and a NUL. */
 	DNS_NAME_SIZE = 4 * DNS_NAME_MAX + 1,
 	DNS_RECORDS_MAX = 256,     /* of an answer; more are left out */
-	DNS_UNDER_WAY_MAX = 8192,  /* questions in libunbound; more are refused */
+	DNS_UNDER_WAY_MAX = 8192,  /* questions in libunbound, and in line; more are refused */
 	DNS_DESCRIPTORS_MAX = 272, /* what one `struct dns` may have open at once */
 };
 
@@ -78,13 +80,14 @@ struct dns_record {
 	struct span rdata;   /* TXT: for dns_text_next; types not named above: as it came */
 };
 
-enum dns_query_state { DNS_IDLE, DNS_STARTING, DNS_ASKED, DNS_ANSWERED };
+enum dns_query_state { DNS_IDLE, DNS_STARTING, DNS_IN_LINE, DNS_ASKED, DNS_ANSWERED };
 
 struct dns_query {
 	/* in */
 	struct span name; /* borrowed during dns_start; a dot at the end and \DDD are understood */
 	enum dns_type type;
 	uint64_t timeout_ms; /* 0: the setup's */
+	uint64_t stranger;   /* who chose the name, as any number; 0: an admin did */
 	struct arena *arena; /* borrowed until done: where the answer goes */
 	void (*done)(struct dns_query *query);
 	void *context;
@@ -101,6 +104,7 @@ struct dns_query {
 	enum dns_query_state state;
 	struct dns *dns;
 	struct ask *ask;
+	struct dns_query *next, *prev; /* in line */
 	struct timer timer;
 	struct deferred deferred;
 };

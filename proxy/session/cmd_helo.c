@@ -20,11 +20,7 @@ static bool take_name(struct session *s, struct span name)
 	/* The first one of a session, or of its part under TLS, is no junk. */
 	if (s->helo_given && session_junk(s))
 		return false;
-	session_reset(s);
-	/* A client that repeats itself costs no more memory. */
-	if (!span_equal(s->client.helo, name))
-		s->client.helo = session_keep(s, name);
-	s->helo_given = true;
+	session_take_helo(s, name);
 	session_set_state(s, SESSION_COMMAND); /* from now on timeouts.command counts */
 	return true;
 }

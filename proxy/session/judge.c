@@ -62,7 +62,7 @@ static void on_changed(void *context)
 }
 
 static void note_refusal(struct judge *j, const struct evaluation *e, const struct subject *subject,
-	const struct outcome *outcome)
+	const struct outcome *outcome, struct arena *arena)
 {
 	const struct action *a = outcome->final;
 	struct buffer text = BUFFER_INIT(JUDGE_TEXT_MAX);
@@ -75,31 +75,32 @@ static void note_refusal(struct judge *j, const struct evaluation *e, const stru
 	if (!text_render(a->text, &render, &text)) {
 		/* What fits will do. */
 	}
-	j->refusal = (struct reply){
-		.code = a->code, .text = session_keep(j->session, buffer_span(&text))};
+	j->refusal = (struct reply){.code = a->code, .text = arena_span(arena, buffer_span(&text))};
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
 	j->refusal_delay_ms = judge_delay_of(e);
 	buffer_free(&text);
 }
 
-/* A look before there is a recipient: only `reject now` is spoken then. */
-static enum judge_status look_for_now(struct judge *j, struct evaluation *e, enum stage reached)
+/* A look before there is a recipient: only `reject now` is spoken then. arena: of the stage, for
+ * the text. */
+static enum judge_status look_for_now(
+	struct judge *j, struct evaluation *e, enum stage reached, struct arena *arena)
 {
 	struct subject subject = look(j, e, reached);
 	struct outcome outcome = outcome_of(e);
 
 	if (!outcome.certain || !outcome.final || !outcome.final->now)
 		return JUDGE_OPEN;
-	note_refusal(j, e, &subject, &outcome);
+	note_refusal(j, e, &subject, &outcome, arena);
 	bench_count(j->bench, e);
 	return JUDGE_CERTAIN;
 }
 
-static enum judge_status look_afresh(struct judge *j, enum stage reached)
+static enum judge_status look_afresh(struct judge *j, enum stage reached, struct arena *arena)
 {
 	evaluation_restart(j->bench->evaluation);
-	return look_for_now(j, j->bench->evaluation, reached);
+	return look_for_now(j, j->bench->evaluation, reached, arena);
 }
 
 struct reply judge_refusal(struct session *s, const struct rule **rule)
@@ -172,7 +173,7 @@ enum judge_status judge_connect(struct session *s)
 		view_client(s->judge);
 		pipeline_enter(s->judge->pipeline, STAGE_CONNECT, session_arena(s));
 	}
-	status = look_afresh(s->judge, STAGE_CONNECT);
+	status = look_afresh(s->judge, STAGE_CONNECT, session_arena(s));
 	return status == JUDGE_OPEN && waits_for_talk(s->judge) ? JUDGE_WAIT : status;
 }
 
@@ -205,8 +206,8 @@ enum judge_status judge_helo(struct session *s)
 	j->view.greeted = true;
 	j->view.helo = s->client.helo;
 	j->view.esmtp = s->client.esmtp;
-	pipeline_enter(j->pipeline, STAGE_HELO, session_arena(s));
-	return look_afresh(j, STAGE_HELO);
+	pipeline_enter(j->pipeline, STAGE_HELO, s->helo_arena);
+	return look_afresh(j, STAGE_HELO, s->helo_arena);
 }
 
 void judge_forget_helo(struct session *s)
@@ -243,7 +244,7 @@ enum judge_status judge_mail(struct session *s)
 	j->ended = false;
 	pipeline_enter(j->pipeline, STAGE_MAIL, t->arena);
 	t->evaluation = evaluation_new(j->bench->policy, t->arena);
-	return look_for_now(j, t->evaluation, STAGE_MAIL);
+	return look_for_now(j, t->evaluation, STAGE_MAIL, t->arena);
 }
 
 void judge_forget_transaction(struct session *s)

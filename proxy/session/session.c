@@ -508,10 +508,19 @@ void session_reset(struct session *s)
 	transaction_end(&s->transaction, verdict, &none);
 }
 
+void session_take_helo(struct session *s, struct span name)
+{
+	session_forget_helo(s);
+	s->helo_arena = arena_new(64);
+	s->client.helo = arena_span(s->helo_arena, name);
+	s->helo_given = true;
+}
+
 void session_forget_helo(struct session *s)
 {
 	session_reset(s);
 	judge_forget_helo(s);
+	arena_free(&s->helo_arena);
 	s->helo_given = false;
 	s->client.helo = SPAN_NONE;
 	s->client.esmtp = false;
@@ -540,6 +549,7 @@ static void on_closed(void *context)
 	unlink_session(s);
 	buffer_free(&s->pending);
 	buffer_free(&s->held);
+	arena_free(&s->helo_arena);
 	arena_free(&s->arena);
 	s->magic = 0;
 	free(s);
@@ -576,6 +586,14 @@ void session_interrupt(struct session *s)
 	}
 }
 
+/* Bytes that it keeps from one command to the next, but for a message's. */
+static size_t kept_bytes(const struct session *s)
+{
+	return (s->arena ? arena_size(s->arena) : 0) +
+	       (s->helo_arena ? arena_size(s->helo_arena) : 0) +
+	       (s->transaction ? arena_size(s->transaction->arena) : 0) + s->pending.len;
+}
+
 void session_status(const struct session *s, struct record *r)
 {
 	char ip[IP_TEXT_SIZE];
@@ -596,6 +614,7 @@ void session_status(const struct session *s, struct record *r)
 	record_string(r, "waits_for", waits_for);
 	record_number(r, "age_ms", (int64_t)(now_ms - s->started_ms));
 	record_number(r, "waits_ms", (int64_t)(now_ms - s->state_ms));
+	record_number(r, "keeps", (int64_t)kept_bytes(s));
 	record_bool(r, "tls", s->client.tls);
 	record_text(r, "helo", s->client.helo);
 	if (s->transaction) {

@@ -88,6 +88,7 @@ struct session {
 	struct endpoint peer_address; /* who really connected */
 	struct client client;         /* who that stands for; spans in `arena` */
 	struct arena *arena;          /* owned; NULL until something must be kept */
+	struct arena *helo_arena;     /* owned: the name in HELO and what was made of it, or NULL */
 	struct span input;            /* borrowed: what the driver may consume now */
 	struct buffer pending;        /* owned: what it left */
 	unsigned errors, junk, n_transactions;
@@ -161,6 +162,10 @@ void session_forget_helo(struct session *s);
 
 /* Waits so long, whatever the client sends meanwhile, and goes on in the state. */
 enum step session_delay(struct session *s, uint64_t delay_ms, enum session_state then);
+
+/* HELO says this name: what hung on the one before is given back, or a client that goes on saying
+ * others would never stop to cost more. */
+void session_take_helo(struct session *s, struct span name);
 
 /* Memory that lives as long as the session, and text in it. */
 struct arena *session_arena(struct session *s);

@@ -83,6 +83,11 @@ static void test_names(void **state)
 		"attachment: a.exe(exe) text/plain 3\n");
 	expect_fields(ATTACHMENT "; filename*1*=%65xe; filename*0*=utf-8''%C3%A4%2e\r\n",
 		"attachment: \xC3\xA4.exe(exe) text/plain 3\n");
+	/* One is missing: some readers stop there. */
+	expect_fields(ATTACHMENT "; filename*0=\"a.exe\"; filename*2=\".txt\"\r\n",
+		"attachment: a.exe.txt(txt)/a.exe(exe) text/plain 3\nflaw: ambiguous\n");
+	expect_fields(ATTACHMENT "; filename*0*=utf-8''a%2eexe; filename*2*=%2etxt\r\n",
+		"attachment: a.exe.txt(txt)/a.exe(exe) text/plain 3\nflaw: ambiguous\n");
 	/* A character cut by the continuation. */
 	expect_fields(ATTACHMENT "; filename*0*=utf-8''%C3; filename*1*=%A4.exe\r\n",
 		"attachment: \xC3\xA4.exe(exe) text/plain 3\n");
@@ -112,8 +117,12 @@ static void test_names_disguised(void **state)
 	/* Windows drops dots and blanks at the end. */
 	expect_fields(
 		ATTACHMENT "; filename=\"a.exe. . \"\r\n", "attachment: a.exe(exe) text/plain 3\n");
+	/* A folder, or what the standard makes of a backslash: then it is another name, but no
+	 * flaw. */
 	expect_fields(ATTACHMENT "; filename=\"C:\\temp\\a.exe\"\r\n",
-		"attachment: a.exe(exe) text/plain 3\n");
+		"attachment: a.exe(exe)/C:tempa.exe(exe) text/plain 3\n");
+	expect_fields(ATTACHMENT "; filename=\"a.\\e\\x\\e\"\r\n",
+		"attachment: e()/a.exe(exe) text/plain 3\n");
 	expect_fields(ATTACHMENT "; filename=\"../../a.exe\"\r\n",
 		"attachment: a.exe(exe) text/plain 3\n");
 	expect_fields(

@@ -14,6 +14,7 @@
 #include "lib/base/fail.h"
 #include "lib/net/dns.h"
 #include "lib/net/dns_answer.h"
+#include "lib/net/dns_turns.h"
 #include "tests/unit/dns_play.h"
 
 enum { TIMEOUT_MS = 8000, MANY = 1000 };
@@ -27,6 +28,7 @@ struct stage {
 	unsigned done;       /* how often on_done was called */
 	unsigned starts;     /* calls of dns_start that have not returned */
 	uint64_t timeout_ms; /* of what start asks; 0: the setup's */
+	uint64_t stranger;   /* likewise; 0: none */
 	struct dns_query query;
 };
 
@@ -92,7 +94,8 @@ static bool start(struct stage *s, struct dns_query *query, const char *name, en
 		.arena = s->arena,
 		.done = on_done,
 		.context = s,
-		.timeout_ms = s->timeout_ms};
+		.timeout_ms = s->timeout_ms,
+		.stranger = s->stranger};
 	s->starts++;
 	at_once = dns_start(s->dns, query);
 	s->starts--;
@@ -632,6 +635,88 @@ static void test_too_many(void **state)
 	stage_end(&s);
 }
 
+/* n questions of strangers, who take turns; each name is another. */
+static void start_strangers(struct stage *s, struct dns_query *queries, unsigned n,
+	unsigned strangers, const char *word)
+{
+	for (unsigned i = 0; i < n; i++) {
+		s->stranger = 1 + i % strangers;
+		assert_false(start(
+			s, &queries[i], arena_print(s->arena, "%s%u.example", word, i), DNS_A));
+	}
+	s->stranger = 0;
+}
+
+/* How many of those names the server has heard of: each may be asked for again. */
+static unsigned heard(struct stage *s, unsigned n, const char *word)
+{
+	unsigned names = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "%s%u.example", word, i);
+		names += dns_play_count(s->play, name) > 0;
+	}
+	return names;
+}
+
+/* Names that strangers chose and whose servers are slow hold up neither what an admin named nor,
+ * if one stranger chose them all, those of others. */
+static void test_strangers(void **state)
+{
+	struct dns_query *queries = memory_zeroed(MANY * sizeof(*queries)), other;
+	struct stage s;
+
+	(void)state;
+	stage_begin(&s, "list.example A 300 127.0.0.2\nother.example A 300 192.0.2.1\n");
+	dns_play_fault(s.play, NULL, DNS_PLAY_HOLD);
+	dns_play_fault(s.play, "list.example", DNS_PLAY_ANSWER);
+	dns_play_fault(s.play, "other.example", DNS_PLAY_ANSWER);
+	start_strangers(&s, queries, 100, 1, "one");
+	s.stranger = 2;
+	assert_false(start(&s, &other, "other.example", DNS_A));
+	DNS_PLAY_UNTIL(s.play, s.done == 1);
+	assert_outcome(&other, DNS_FOUND);
+	for (unsigned i = 0; i < 100; i++) /* those in line, too */
+		dns_cancel(&queries[i]);
+	DNS_PLAY_UNTIL(s.play, s.done == 101);
+	assert_int_equal(heard(&s, 100, "one"), TURNS_EACH);
+	start_strangers(&s, queries, MANY, MANY, "each");
+	found(&s, "list.example", DNS_A);
+	assert_int_equal(heard(&s, MANY, "each"), TURNS_MAX - TURNS_EACH);
+	dns_play_fault(s.play, NULL, DNS_PLAY_ANSWER);
+	dns_play_release(s.play);
+	DNS_PLAY_UNTIL(s.play, s.done == 102 + MANY);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_outcome(&queries[i], DNS_NXDOMAIN);
+	free(queries);
+	stage_end(&s);
+}
+
+/* In line the deadline runs, and closing ends the wait. */
+static void test_strangers_in_line(void **state)
+{
+	struct dns_query queries[TURNS_EACH + 2];
+	struct stage s;
+
+	(void)state;
+	stage_begin(&s, "");
+	dns_play_fault(s.play, NULL, DNS_PLAY_DROP);
+	start_strangers(&s, queries, TURNS_EACH, 1, "one");
+	s.stranger = 1;
+	s.timeout_ms = 50;
+	assert_false(start(&s, &queries[TURNS_EACH], "late.example", DNS_A));
+	s.timeout_ms = 0;
+	assert_false(start(&s, &queries[TURNS_EACH + 1], "closed.example", DNS_A));
+	DNS_PLAY_UNTIL(s.play, s.done == 1);
+	assert_outcome(&queries[TURNS_EACH], DNS_TIMEOUT);
+	dns_close(&s.dns);
+	DNS_PLAY_UNTIL(s.play, s.done == TURNS_EACH + 2);
+	assert_outcome(&queries[TURNS_EACH + 1], DNS_CANCELLED);
+	stage_end(&s);
+}
+
 /* No descriptor to be had: an answer all the same, and none of ours is lost when there are again.
  */
 static void test_no_descriptors(void **state)
@@ -1113,6 +1198,8 @@ int main(void)
 		cmocka_unit_test(test_thousand),
 		cmocka_unit_test(test_shared_question),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_strangers_in_line),
 		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_cancel_answered),
