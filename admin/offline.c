@@ -10,6 +10,7 @@
 #include "filters/pipeline.h"
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
+#include "lib/mail/url.h"
 #include "lib/net/dns.h"
 #include "policy/action_text.h"
 #include "policy/advise.h"
@@ -168,6 +169,25 @@ static const struct fact *fact_named(const struct offline *o, const char *name)
 		o->policy->rules->registry, span_first(all, span_find_char(all, '(')), NULL);
 }
 
+/* A value as filters record it; false: a domain in it is none. */
+static bool read_value(struct offline *o, const struct fact *fact, const char *text,
+	struct fact_value *value, struct err *why)
+{
+	union fact_datum *items;
+
+	if (!fact_value_read(fact, span_text(text), o->arena, value, why))
+		return false;
+	items = arena_alloc(o->arena, (value->count + 1) * sizeof(*items));
+	for (uint32_t i = 0; i < value->count; i++) {
+		items[i] = value->items[i];
+		if ((fact->type == TYPE_DOMAIN || fact->type == TYPE_MAIL) &&
+			!fact_text_ascii(fact->type, host_ascii, &items[i].text, o->arena))
+			return err_set(why, "this domain can't be written in ASCII (xn--...)");
+	}
+	value->items = items;
+	return true;
+}
+
 static bool give_facts(struct offline *o, struct err *err)
 {
 	for (size_t i = 0; i < o->session->n_facts; i++) {
@@ -178,7 +198,7 @@ static bool give_facts(struct offline *o, struct err *err)
 
 		if (!fact)
 			return unknown_fact(o, given->name, err);
-		if (!fact_value_read(fact, span_text(given->value), o->arena, &value, &why))
+		if (!read_value(o, fact, given->value, &value, &why))
 			return err_set(err, "--fact %.64s: %.300s", given->name, why.text);
 		if (!give_to_slots(o, given->name, &value))
 			fprintf(stderr, "postern explain: no rule reads `%s`\n", given->name);

@@ -476,6 +476,10 @@ static bool judge_contains(struct parser *p, const struct comparison *c, struct 
 		return parser_mistake(p, &c->value.at,
 			HELP(p, "write in %.*s for whole values", SPAN_ARGS(c->value.at.text)),
 			"`contains` needs a text or a set of texts, not a list");
+	for (size_t i = 0; c->field.fact->type == TYPE_DOMAIN && i < c->value.n; i++)
+		if (fact_text_is_wide(TYPE_DOMAIN, c->value.items[i].text))
+			parser_warning(p, &c->value.items[i], NULL,
+				"domains are known in ASCII (xn--...): none contains this");
 	ok = judge_data(p, &texts, test);
 	for (size_t i = 0; ok && i < test->n; i++)
 		if (test->data[i].text.len == 0)
