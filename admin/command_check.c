@@ -9,7 +9,7 @@
 #include "admin/table.h"
 #include "lib/base/fail.h"
 #include "lib/base/log.h"
-#include "policy/advise.h"
+#include "policy/stages.h"
 #include "policy/expect.h"
 #include "proxy/process/loaded.h"
 

@@ -13,7 +13,7 @@
 #include "lib/mail/url.h"
 #include "lib/net/dns.h"
 #include "policy/action_text.h"
-#include "policy/advise.h"
+#include "policy/stages.h"
 #include "policy/text.h"
 #include "proxy/session/bench.h"
 

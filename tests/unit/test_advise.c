@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "policy/advise.h"
+#include "policy/stages.h"
 #include "tests/unit/rules_texts.h"
 
 enum { OUT_MAX = 1 << 20, RULES_MAX = 32 };
