@@ -11,9 +11,10 @@ struct timing {
 	enum stage score;   /* when no rule can change it any more */
 };
 
-/* When a condition can be true, and false, at the earliest. */
+/* When a condition can be true, false, and failed for want of a fact that nobody measures, at the
+ * earliest. */
 struct moments {
-	enum stage yes, no;
+	enum stage yes, no, failed;
 };
 
 static enum stage earlier(enum stage a, enum stage b)
@@ -44,40 +45,49 @@ static struct moments moments_of_test(
 	const struct timing *timing, const struct test *t, enum stage tags)
 {
 	if (t->verdict == VERDICT_SCORE)
-		return (struct moments){timing->score, timing->score};
+		return (struct moments){timing->score, timing->score, STAGE_NEVER};
 	if (t->verdict == VERDICT_TAGS)
-		return (struct moments){tags, tags};
+		return (struct moments){tags, tags, STAGE_NEVER};
 	if (slot_is_absent(t->slot) || is_in_store(t))
-		return (struct moments){STAGE_NEVER, STAGE_NEVER};
-	return (struct moments){t->slot->stage, t->slot->stage};
+		return (struct moments){STAGE_NEVER, STAGE_NEVER, t->slot->stage};
+	return (struct moments){t->slot->stage, t->slot->stage, STAGE_NEVER};
+}
+
+/* Under `or` what is said of true and false changes places. */
+static struct moments turned(struct moments m)
+{
+	return (struct moments){m.no, m.yes, m.failed};
+}
+
+/* `and`: true when all parts are, false as soon as one is, failed when one is and no other can make
+ * it false any more. */
+static struct moments both(struct moments a, struct moments b)
+{
+	return (struct moments){later(a.yes, b.yes), earlier(a.no, b.no),
+		earlier(later(a.failed, earlier(b.yes, b.failed)),
+			later(b.failed, earlier(a.yes, a.failed)))};
 }
 
 static struct moments moments_of(const struct timing *timing, const struct expr *e, enum stage tags)
 {
-	struct moments all, one;
+	struct moments all = {STAGE_CONNECT, STAGE_NEVER, STAGE_NEVER}, one;
 
 	switch (e->kind) {
 	case EXPR_TRUE:
-		return (struct moments){STAGE_CONNECT, STAGE_NEVER};
+		return all;
 	case EXPR_TEST:
 		return moments_of_test(timing, e->test, tags);
 	case EXPR_NOT:
-		one = moments_of(timing, e->first, tags);
-		return (struct moments){one.no, one.yes};
+		return turned(moments_of(timing, e->first, tags));
 	case EXPR_AND:
 	case EXPR_OR:
 		break;
 	}
-	all = e->kind == EXPR_AND ? (struct moments){STAGE_CONNECT, STAGE_NEVER}
-				  : (struct moments){STAGE_NEVER, STAGE_CONNECT};
 	for (const struct expr *child = e->first; child; child = child->next) {
 		one = moments_of(timing, child, tags);
-		if (e->kind == EXPR_AND)
-			all = (struct moments){later(all.yes, one.yes), earlier(all.no, one.no)};
-		else
-			all = (struct moments){earlier(all.yes, one.yes), later(all.no, one.no)};
+		all = both(all, e->kind == EXPR_AND ? one : turned(one));
 	}
-	return all;
+	return e->kind == EXPR_AND ? all : turned(all);
 }
 
 static void find_stages(struct timing *timing)
@@ -111,6 +121,27 @@ void policy_stages(const struct policy *policy, enum stage *stages)
 	struct timing timing = {.policy = policy, .stages = stages};
 
 	find_all_stages(&timing);
+}
+
+static bool defers(const struct rule *rule)
+{
+	return rule->mode == RULE_ON && rule->on_error == ON_ERROR_DEFER && rule->when;
+}
+
+void policy_acting_stages(const struct policy *policy, enum stage *stages)
+{
+	struct timing timing = {.policy = policy, .stages = stages};
+	enum stage tags = STAGE_CONNECT;
+
+	find_all_stages(&timing);
+	for (size_t i = 0; i < policy->n_rules; i++) {
+		const struct rule *rule = policy_rule(policy, i);
+
+		if (bits_has(policy->of[RULES_TAG], i) && stages[i] != STAGE_NEVER)
+			tags = later(tags, stages[i]);
+		if (stages[i] == STAGE_NEVER && defers(rule))
+			stages[i] = moments_of(&timing, rule->when, tags).failed;
+	}
 }
 
 const char *policy_stage_name(enum stage stage)
