@@ -9,7 +9,7 @@
 #include "admin/table.h"
 #include "lib/base/fail.h"
 #include "lib/base/log.h"
-#include "policy/advise.h"
+#include "policy/stages.h"
 #include "policy/expect.h"
 #include "proxy/process/loaded.h"
 
@@ -91,7 +91,7 @@ static void print_rules(const struct policy *policy)
 	struct arena *arena = arena_new(4096);
 	struct table table;
 
-	policy_stages(policy, stages);
+	policy_acting_stages(policy, stages);
 	table_init(&table, arena, heads);
 	for (size_t i = 0; i < policy->n_rules; i++) {
 		const struct rule *rule = policy_rule(policy, i);
@@ -145,7 +145,7 @@ static void print_json(const struct loaded *loaded, bool ok)
 	record_list(&r, "rules");
 	stages = memory_zeroed(((policy ? policy->n_rules : 0) + 1) * sizeof(*stages));
 	if (policy)
-		policy_stages(policy, stages);
+		policy_acting_stages(policy, stages);
 	for (size_t i = 0; policy && i < policy->n_rules; i++) {
 		const struct rule *rule = policy_rule(policy, i);
 

@@ -96,6 +96,9 @@ static void print_verdict(
 {
 	enum tone tone = !r->certain ? TONE_WARN : r->accepted ? TONE_GOOD : TONE_BAD;
 
+	if (r->put_off)
+		fprintf(p->out, "%s%s%s\nthen, in a transaction of its own: ",
+			tone_on(TONE_WARN, p->colour), r->put_off, tone_off(TONE_WARN, p->colour));
 	fprintf(p->out, "%s%s%s", tone_on(tone, p->colour), r->verdict, tone_off(tone, p->colour));
 	if (!r->certain)
 		fprintf(p->out, "%s", with_message ? "" : " until the message");
@@ -192,6 +195,7 @@ static void record_recipient(struct record *r, const struct explained_recipient 
 	record_or_null(r, "rule", to->rule);
 	record_or_null(r, "certain", to->certain);
 	record_or_null(r, "reply", to->reply);
+	record_or_null(r, "put_off", to->put_off);
 	record_or_null(r, "route", to->route);
 	record_list(r, "effects");
 	for (const struct explained_text *e = to->effects; e; e = e->next) {

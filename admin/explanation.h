@@ -49,6 +49,8 @@ struct explained_recipient {
 	const char *verdict; /* "accept", "reject", ...; "undecided" */
 	const char *rule;    /* that decided; NULL: none */
 	const char *reply;   /* NULL: the mail server's own */
+	const char *put_off; /* the reply that sends it into a transaction of its own, for which the
+				rest is said; NULL */
 	const char *certain; /* the stage at which it could not change any more; NULL: it can */
 	const char *route;   /* NULL: the first backend */
 	struct explained_text *effects;

@@ -10,9 +10,10 @@
 #include "filters/pipeline.h"
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
+#include "lib/mail/url.h"
 #include "lib/net/dns.h"
 #include "policy/action_text.h"
-#include "policy/advise.h"
+#include "policy/stages.h"
 #include "policy/text.h"
 #include "proxy/session/bench.h"
 
@@ -26,9 +27,10 @@ struct guest {
 	struct fact_value *values; /* put aside; NULL: not yet named */
 	struct explained_fact *facts;
 	bool certain;
-	enum stage at;    /* certain */
-	bool over;        /* refused, or not ours */
-	const char *said; /* a reply of ours instead of the rules' */
+	enum stage at;       /* certain */
+	bool over;           /* refused, or not ours */
+	const char *said;    /* a reply of ours instead of the rules' */
+	const char *put_off; /* why it is for another transaction; NULL: it is in this one */
 };
 
 struct offline {
@@ -168,6 +170,25 @@ static const struct fact *fact_named(const struct offline *o, const char *name)
 		o->policy->rules->registry, span_first(all, span_find_char(all, '(')), NULL);
 }
 
+/* A value as filters record it; false: a domain in it is none. */
+static bool read_value(struct offline *o, const struct fact *fact, const char *text,
+	struct fact_value *value, struct err *why)
+{
+	union fact_datum *items;
+
+	if (!fact_value_read(fact, span_text(text), o->arena, value, why))
+		return false;
+	items = arena_alloc(o->arena, (value->count + 1) * sizeof(*items));
+	for (uint32_t i = 0; i < value->count; i++) {
+		items[i] = value->items[i];
+		if ((fact->type == TYPE_DOMAIN || fact->type == TYPE_MAIL) &&
+			!fact_text_ascii(fact->type, host_ascii, &items[i].text, o->arena))
+			return err_set(why, "this domain can't be written in ASCII (xn--...)");
+	}
+	value->items = items;
+	return true;
+}
+
 static bool give_facts(struct offline *o, struct err *err)
 {
 	for (size_t i = 0; i < o->session->n_facts; i++) {
@@ -178,7 +199,7 @@ static bool give_facts(struct offline *o, struct err *err)
 
 		if (!fact)
 			return unknown_fact(o, given->name, err);
-		if (!fact_value_read(fact, span_text(given->value), o->arena, &value, &why))
+		if (!read_value(o, fact, given->value, &value, &why))
 			return err_set(err, "--fact %.64s: %.300s", given->name, why.text);
 		if (!give_to_slots(o, given->name, &value))
 			fprintf(stderr, "postern explain: no rule reads `%s`\n", given->name);
@@ -520,6 +541,7 @@ static struct explained_recipient *explain_guest(struct offline *o, size_t i)
 		out->rule = "(relay_domains)";
 		return out;
 	}
+	out->put_off = g->put_off;
 	explain_rules(o, g, &subject, out);
 	explain_score(o, g, &subject, out);
 	explain_effects(o, g, &subject, out);
@@ -567,6 +589,73 @@ static bool refuses(const struct evaluation *e)
 	       outcome_sternness(&outcome) != STERN_DISCARD;
 }
 
+/* --- who shares the transaction: as proxy/session/cohort.c has it --- */
+
+static bool is_lmtp(const struct config *config, const char *backend)
+{
+	for (size_t i = 0; backend && i < config->n_backends; i++)
+		if (strcmp(config->backends[i].name, backend) == 0)
+			return config->backends[i].protocol == BACKEND_LMTP;
+	return config->backends[0].protocol == BACKEND_LMTP;
+}
+
+static bool same_backend(const struct guest *a, const struct guest *b)
+{
+	const char *one = evaluation_route(a->e), *two = evaluation_route(b->e);
+
+	return one == two || (one && two && strcmp(one, two) == 0);
+}
+
+static bool is_alike(const struct offline *o, const struct guest *a, const struct guest *b)
+{
+	struct subject one = subject_of(o, a->values), two = subject_of(o, b->values);
+
+	return same_backend(a, b) &&
+	       evaluation_residue(a->e, &one) == evaluation_residue(b->e, &two);
+}
+
+/* What was learned since an earlier recipient was named is known of it too. */
+static void look_again(struct offline *o, struct guest *g)
+{
+	struct subject subject = subject_of(o, g->values);
+
+	evaluation_run(g->e, &subject);
+}
+
+/* The 452 that a recipient gets who can't share the transaction of those before; NULL: none. */
+static const char *put_off(struct offline *o, size_t i)
+{
+	const struct config *config = o->session->config;
+	struct guest *g = &o->guests[i];
+	bool lmtp = config && is_lmtp(config, evaluation_route(g->e));
+	const struct guest *first = NULL;
+
+	for (size_t k = 0; k < i; k++) {
+		struct guest *other = &o->guests[k];
+
+		if (other->over || other->put_off)
+			continue;
+		look_again(o, other);
+		if (!lmtp && is_alike(o, other, g))
+			return NULL;
+		first = first ? first : other;
+	}
+	if (!first)
+		return NULL;
+	if (lmtp)
+		return "452 4.5.3 One recipient at a time, send the others in another transaction";
+	if (config && config->conflict == CONFLICT_STRICTEST && same_backend(first, g))
+		return NULL;
+	return "452 4.5.3 Other rules apply to this one, send it in another transaction";
+}
+
+/* Only those that the session takes count. */
+static void leave_out(struct offline *o, const struct guest *g)
+{
+	if (g->over || g->put_off)
+		o->view.to_count--;
+}
+
 static void run_recipient(struct offline *o, size_t i, bool refused)
 {
 	struct guest *g = &o->guests[i];
@@ -592,6 +681,8 @@ static void run_recipient(struct offline *o, size_t i, bool refused)
 	add_facts(o, &g->facts, STAGE_RCPT);
 	g->values = pipeline_set_aside(o->pipeline, STAGE_RCPT);
 	g->over = refuses(g->e);
+	g->put_off = g->over ? NULL : put_off(o, i);
+	leave_out(o, g);
 	o->view.to = NULL;
 }
 

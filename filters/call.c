@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "lib/base/fail.h"
+#include "lib/mail/url.h"
 
 enum {
 	SPARE_MAX = 64,
@@ -322,12 +323,15 @@ void call_add_ip(struct call *call, unsigned fact, const struct ip *ip)
 	add(call, fact, (union fact_datum){.ip = *ip});
 }
 
-/* A copy where the values are; domains in lower case, so that they are one wherever they are keys.
- */
+/* A copy where the values are; domains in lower case and ASCII, so that they are one wherever they
+ * are keys. */
 static struct span keep_text(struct call *call, enum fact_type type, struct span text)
 {
-	char *copy = arena_string(pipeline_arena(call), text);
+	char *copy;
 
+	/* One that can't be written in ASCII stays, and is equal to none that rules can name. */
+	(void)!fact_text_ascii(type, host_ascii, &text, pipeline_arena(call));
+	copy = arena_string(pipeline_arena(call), text);
 	for (size_t i = 0; type == TYPE_DOMAIN && i < text.len; i++)
 		copy[i] = ascii_lower(copy[i]);
 	return span_make(copy, text.len);

@@ -119,7 +119,8 @@ void call_keep(struct call *call, void *own);
 void *call_own(const struct call *call);
 
 /* Adds a value: of a FACT_MANY fact one more, of others the only one, which is known at once. An
- * empty text is none, but of TYPE_MAIL; domains are kept in lower case. */
+ * empty text is none, but of TYPE_MAIL; domains are kept in lower case, and those of mail addresses
+ * too in ASCII (xn--...). */
 void call_add_bool(struct call *call, unsigned fact, bool yes);
 void call_add_number(struct call *call, unsigned fact, double number);
 void call_add_choice(struct call *call, unsigned fact, unsigned choice);

@@ -1,20 +1,12 @@
 /*
- * advise: what can be said about rules that are right: when each is decided, and what their author
- * will hardly have meant. It changes nothing and forbids nothing.
+ * advise: what can be said about rules that are right, since their author will hardly have meant
+ * it. It changes nothing and forbids nothing.
  */
 #ifndef POLICY_ADVISE_H
 #define POLICY_ADVISE_H
 
 #include "policy/policy.h"
 #include "policy/remark.h"
-
-/* The first stage at which a rule can be known to be true, for each rule of the policy;
- * STAGE_COUNT: never. */
-void policy_stages(const struct policy *policy, enum stage *stages);
-
-/* As admins know them: rules see no difference between the header section and the message's end.
- * "never" for STAGE_COUNT. */
-const char *policy_stage_name(enum stage stage);
 
 /* Warns, at the places:
  *

@@ -51,19 +51,19 @@ enum fact_type {
 const char *fact_type_name(enum fact_type type);
 
 enum fact_flags {
-	FACT_MANY = 1,       /* several values: rules say any, all or no */
-	FACT_ORDERED = 2,    /* choices can be compared with < and > */
-	FACT_ASSURES = 4,    /* a condition on it tells who really sent: SPF, DKIM, DMARC, ARC, TLS
-				client certificates (`check` warns of an accept without one) */
-	FACT_OF_TEXT = 8,    /* written NAME("text"): header("X-Spam") */
-	FACT_OF_FIELD = 16,  /* written NAME(FIELD), or NAME("text", FIELD) with FACT_OF_TEXT */
-	FACT_FAMILY = 32,    /* NAME ends in a dot, any word may follow: milter.NAME */
-	FACT_IN_TEXTS = 64,  /* only in texts, as {NAME} */
-	FACT_FIRST = 128,    /* of many values: without any, all or no a rule means the first */
-	FACT_ANY = 256,      /* of many values: without any, all or no a rule means any */
-	FACT_ABSENT = 512,   /* declared, but no filter of this version measures it */
-	FACT_ASKS = 1024,    /* others are asked, or it is waited for: begun when what is known at
-				once still leaves it wanted */
+	FACT_MANY = 1,      /* several values: rules say any, all or no */
+	FACT_ORDERED = 2,   /* choices can be compared with < and > */
+	FACT_ASSURES = 4,   /* a condition on it tells who really sent: SPF, DKIM, DMARC, ARC, TLS
+			       client certificates (`check` warns of an accept without one) */
+	FACT_OF_TEXT = 8,   /* written NAME("text"): header("X-Spam") */
+	FACT_OF_FIELD = 16, /* written NAME(FIELD), or NAME("text", FIELD) with FACT_OF_TEXT */
+	FACT_FAMILY = 32,   /* NAME ends in a dot, any word may follow: milter.NAME */
+	FACT_IN_TEXTS = 64, /* only in texts, as {NAME} */
+	FACT_FIRST = 128,   /* of many values: without any, all or no a rule means the first */
+	FACT_ANY = 256,     /* of many values: without any, all or no a rule means any */
+	FACT_ABSENT = 512,  /* declared, but no filter of this version measures it */
+	FACT_ASKS = 1024,   /* others are asked, or it is waited for: begun when what is known at
+			       once still leaves it wanted */
 	FACT_OF_BACKEND = 2048, /* the backend is asked, so a rule with `route` can't read it */
 	FACT_TOGETHER = 4096 /* with FACT_OF_TEXT alone: its texts are names, without case, and one
 				call looks for all of them (call_add_text_of) */
@@ -145,6 +145,23 @@ const char *fact_choices(const struct fact *fact, struct arena *arena);
 
 /* What a value of the fact looks like: "a size, such as 25MB". In the arena or static. */
 const char *fact_expects(const struct fact *fact, struct arena *arena);
+
+/*
+ * One domain has several spellings, bücher.example and xn--bcher-kva.example; in facts, rules and
+ * lists it is the one in ASCII. What knows how (RFC 5891) lies above this layer: it adds the domain
+ * to `out`; false: there is no such domain, or out is full.
+ */
+typedef bool domain_ascii(struct span domain, struct buffer *out);
+
+/* Puts the domain in a text into ASCII: all of TYPE_DOMAIN, of TYPE_MAIL what stands behind the
+ * last
+ * @; `*.` and `.` may precede it, as in lists. Others stay, and so does what is ASCII already; what
+ * changes lies in the arena. false: the domain can't be written so; the text stays. */
+bool fact_text_ascii(enum fact_type type, domain_ascii *ascii, struct span *text,
+	struct arena *arena) MUST_CHECK;
+
+/* Whether fact_text_ascii would change the text. */
+bool fact_text_is_wide(enum fact_type type, struct span text);
 
 /* Values as text, for people and for {field} in texts: several are joined by ", ". false: out is
  * full. */

@@ -25,6 +25,7 @@ struct list {
 	enum list_type type;
 	enum { LIST_FILLING, LIST_SEALED } state;
 	list_digest *digest;
+	domain_ascii *ascii; /* NULL: domains stay as written */
 	struct buffer pool;
 	struct item *items; /* owned */
 	size_t n_items;     /* as added; one that was given twice stands here twice */
@@ -65,13 +66,14 @@ static bool holds_addresses(const struct list *list)
 	return list->type == LIST_CIDR || list->type == LIST_IP;
 }
 
-struct list *list_new(enum list_type type, list_digest *digest)
+struct list *list_new(enum list_type type, list_digest *digest, domain_ascii *ascii)
 {
 	struct list *list = memory_zeroed(sizeof(*list));
 
 	ENSURE((type == LIST_HASH) == (digest != NULL));
 	list->type = type;
 	list->digest = digest;
+	list->ascii = ascii;
 	list->pool = BUFFER_INIT(UINT32_MAX);
 	return list;
 }
@@ -153,14 +155,13 @@ static bool know_digest(struct list *list, size_t digits, struct err *err)
 	return true;
 }
 
-enum list_added list_add(struct list *list, struct span item, struct span reason, struct err *err)
+static enum list_added add_item(
+	struct list *list, struct span item, struct span reason, struct err *err)
 {
 	bool mended = false;
 	struct cidr network;
 	unsigned labels;
 
-	ENSURE(list->state == LIST_FILLING);
-	reason = cut_reason(reason);
 	if (!list_item_check(list->type, item, err))
 		return LIST_REFUSED;
 	if (holds_addresses(list) && !list_item_network(list->type, item, &network, &mended, err))
@@ -175,6 +176,45 @@ enum list_added list_add(struct list *list, struct span item, struct span reason
 	if (labels > list->labels_max)
 		list->labels_max = labels;
 	return mended ? LIST_MENDED : LIST_ADDED;
+}
+
+/* The type of fact whose values a list's items are like. */
+static enum fact_type fact_type_of(const struct list *list)
+{
+	return list->type == LIST_DOMAIN ? TYPE_DOMAIN
+	       : list->type == LIST_MAIL ? TYPE_MAIL
+					 : TYPE_TEXT;
+}
+
+static bool is_wide(const struct list *list, struct span item)
+{
+	return list->ascii && fact_text_is_wide(fact_type_of(list), item);
+}
+
+static enum list_added add_wide(
+	struct list *list, struct span item, struct span reason, struct err *err)
+{
+	struct arena *arena;
+	enum list_added added = LIST_REFUSED;
+
+	if (!list_item_check(list->type, item, err))
+		return LIST_REFUSED;
+	arena = arena_new(LIST_ITEM_MAX);
+	if (fact_text_ascii(fact_type_of(list), list->ascii, &item, arena))
+		added = add_item(list, item, reason, err);
+	else
+		err_set(err, "the domain of `%.*s` can't be written in ASCII (xn--...)",
+			SPAN_ARGS(item));
+	arena_free(&arena);
+	return added;
+}
+
+enum list_added list_add(struct list *list, struct span item, struct span reason, struct err *err)
+{
+	ENSURE(list->state == LIST_FILLING);
+	reason = cut_reason(reason);
+	return is_wide(list, item) ? add_wide(list, item, reason, err)
+				   : add_item(list, item, reason, err);
 }
 
 /* --- the table of all but addresses --- */

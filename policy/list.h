@@ -19,9 +19,10 @@
  *     hash    32, 40 or 64 hex digits                     a text in small letters whose MD5, SHA-1
  *                                                         or SHA-256 that is
  *
- * Text compares without case (ASCII), domains without a dot at their end. Where several items
- * fit, the one that says most wins: the address before its domain, the domain before its parent,
- * `example.com` before `.com`. Of an item that stands twice the last one holds, with its reason.
+ * Text compares without case (ASCII), domains without a dot at their end and in ASCII (facts.h).
+ * Where several items fit, the one that says most wins: the address before its domain, the domain
+ * before its parent, `example.com` before `.com`. Of an item that stands twice the last one holds,
+ * with its reason.
  */
 #ifndef POLICY_LIST_H
 #define POLICY_LIST_H
@@ -33,6 +34,7 @@
 #include "lib/base/ip.h"
 #include "lib/base/span.h"
 #include "policy/diagnostic.h"
+#include "policy/facts.h"
 
 enum list_type { LIST_CIDR, LIST_IP, LIST_DOMAIN, LIST_MAIL, LIST_TEXT, LIST_HASH };
 
@@ -44,8 +46,8 @@ enum {
 
 struct list;
 
-/* What matched: the item as written and its reason, empty when it has none; both borrowed from the
- * list. */
+/* What matched: the item as written, its domain in ASCII, and its reason, empty when it has none;
+ * both borrowed from the list. */
 struct list_hit {
 	struct span item;
 	struct span reason;
@@ -59,8 +61,9 @@ typedef bool list_digest(unsigned digits, struct span text, char *hex);
 bool list_type_parse(struct span name, enum list_type *type) MUST_CHECK;
 const char *list_type_name(enum list_type type);
 
-/* digest: for LIST_HASH, otherwise NULL. */
-struct list *list_new(enum list_type type, list_digest *digest);
+/* digest: for LIST_HASH, otherwise NULL. ascii: for LIST_DOMAIN and LIST_MAIL, whose items are kept
+ * with their domains so; NULL: as written. */
+struct list *list_new(enum list_type type, list_digest *digest, domain_ascii *ascii);
 void list_free(struct list **list);
 enum list_type list_type(const struct list *list);
 

@@ -7,6 +7,7 @@
  *     parse_rule.c     rules and `for`
  *     parse_expr.c     and, or, not, parentheses
  *     parse_compare.c  one comparison: a field, an operator and what it is compared with
+ *     parse_operand.c  whether these fit each other, and the test that comes of it
  *     parse_value.c    values and sets of them, for each type of fact
  *     parse_field.c    what a field names; slots
  *     parse_action.c   actions
@@ -266,8 +267,23 @@ void slots_add_text(struct parser *p, const struct slot *slot);
 
 /* --- expressions --- */
 
+/* What was written, before it is judged. */
+struct comparison {
+	struct token at; /* the first token */
+	enum quantifier quantifier;
+	struct token quantifier_at;
+	struct field field;
+	enum operator op;
+	struct token op_at;
+	const char *op_name;
+	struct value value; /* of operators that take one */
+};
+
 /* parse_compare.c; NULL: the form is broken. A broken meaning is EXPR_TRUE. */
 struct expr *parse_comparison(struct parser *p);
+
+/* parse_operand.c: judges it and fills the test in; false: told. */
+bool comparison_judge(struct parser *p, const struct comparison *c, struct test *test);
 
 /* parse_expr.c */
 struct expr *parse_expr(struct parser *p);

@@ -167,6 +167,16 @@ static const char *datum_help(
 	return NULL;
 }
 
+/* A domain as facts have it. */
+static bool in_ascii(
+	struct parser *p, const struct fact *fact, const struct token *at, union fact_datum *datum)
+{
+	if (!p->setup->ascii || !kind_fits(fact->type, TOKEN_STRING) ||
+		fact_text_ascii(fact->type, p->setup->ascii, &datum->text, p->arena))
+		return true;
+	return parser_mistake(p, at, NULL, "this domain can't be written in ASCII (xn--...)");
+}
+
 bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 	const struct token *at, union fact_datum *out)
 {
@@ -184,7 +194,7 @@ bool value_datum(struct parser *p, const struct fact *fact, const char *owner,
 		const char *text = token_value(at, p->scratch);
 
 		if (fact_datum_read(fact, span_text(text), p->arena, out, &why))
-			return true;
+			return in_ascii(p, fact, at, out);
 	}
 	return parser_mistake(p, at, datum_help(p, fact, owner, at), "`%s` needs %s", owner,
 		fact_expects(fact, p->scratch));
@@ -300,7 +310,7 @@ struct list *value_new_list(struct parser *p, enum list_type type, const struct 
 		parser_mistake(p, at, NULL, "there are no digests here for a list of type hash");
 		return NULL;
 	}
-	list = list_new(type, type == LIST_HASH ? p->setup->digest : NULL);
+	list = list_new(type, type == LIST_HASH ? p->setup->digest : NULL, p->setup->ascii);
 	arena_on_free(p->arena, free_list, list);
 	return list;
 }

@@ -22,6 +22,7 @@ struct rule_setup {
 	const char *const *backends;          /* names for `route`; NULL: any name is taken */
 	size_t n_backends;
 	bool (*digest)(unsigned digits, struct span text, char *hex); /* for hash lists (list.h) */
+	domain_ascii *ascii; /* for domains; NULL: they stay as written */
 };
 
 /* Reads the files in this order into one rule set. NULL: mistakes; each is in the report. Warnings

@@ -116,7 +116,20 @@ bool score_write(int64_t score, struct buffer *out)
 	return buffer_print(out, ".%0*u", digits, rest);
 }
 
-/* `tags` are those of the rules above. */
+/* Whether a rule further up has set the same tag. */
+static bool tag_is_known(const struct render *r, const struct effect_cursor *upto)
+{
+	struct effect_cursor cursor = {0};
+	const struct rule *rule;
+
+	while (evaluation_next_effect(r->e, &cursor, &rule) && cursor.action != upto->action)
+		if (cursor.action->kind == ACTION_TAG &&
+			span_equal_nocase(cursor.action->text->source, upto->action->text->source))
+			return true;
+	return false;
+}
+
+/* `tags` are those of the rules above, each once. */
 static bool add_tags(struct buffer *out, const struct render *r)
 {
 	struct effect_cursor cursor = {0};
@@ -124,7 +137,8 @@ static bool add_tags(struct buffer *out, const struct render *r)
 	bool first = true, ok = true;
 
 	while (ok && evaluation_next_effect(r->e, &cursor, &rule)) {
-		if (cursor.action->kind != ACTION_TAG || rule->index >= r->rule->index)
+		if (cursor.action->kind != ACTION_TAG || rule->index >= r->rule->index ||
+			tag_is_known(r, &cursor))
 			continue;
 		ok = (first || buffer_add_text(out, ", ")) &&
 		     add_field(out, r, cursor.action->text->source);

@@ -13,7 +13,6 @@
 
 #include <stdio.h>
 
-#include "lib/base/buffer.h"
 #include "lib/base/ip.h"
 #include "lib/mail/mime_decode.h"
 
@@ -247,6 +246,15 @@ bool host_read(struct span written, struct arena *arena, struct span *out)
 		*out = arena_span(arena, span_text(text));
 	else if (ok)
 		*out = arena_span(arena, buffer_span(&host));
+	buffer_free(&host);
+	return ok;
+}
+
+bool host_ascii(struct span domain, struct buffer *out)
+{
+	struct buffer host = BUFFER_INIT(URL_HOST_MAX);
+	bool ok = put_name(&host, domain) && buffer_add(out, buffer_span(&host));
+
 	buffer_free(&host);
 	return ok;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "lib/base/arena.h"
+#include "lib/base/buffer.h"
 #include "lib/base/span.h"
 
 /* A longer one is cut (its host stands at the front). */
@@ -30,5 +31,9 @@ void url_find(struct span text, void (*found)(void *context, struct span address
 /* The one form of a host as written (percent-encoded, IDN, an odd IPv4 number, a last dot); false:
  * none. */
 bool host_read(struct span written, struct arena *arena, struct span *out) MUST_CHECK;
+
+/* A domain of mail, which no percent signs disguise, added to `out` in small letters, its U-labels
+ * as A-labels, no last dot. false: it can't be one, or out is full. */
+bool host_ascii(struct span domain, struct buffer *out) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 #include "proxy/process/ruleset.h"
 
 #include "filters/pipeline.h"
+#include "lib/mail/url.h"
 #include "lib/net/digest.h"
 #include "policy/advise.h"
 #include "policy/expect.h"
@@ -80,7 +81,8 @@ static bool read_rules(struct ruleset *set, const struct bundle *bundle,
 	struct rule_setup setup = {.registry = filter_set_registry(set->filters),
 		.backends = backend_names(config, arena),
 		.n_backends = config ? config->n_backends : 0,
-		.digest = digest_hex};
+		.digest = digest_hex,
+		.ascii = host_ascii};
 	size_t n_paths, n_mistakes = 0, n_warnings = 0;
 	const char *const *paths = bundle_rules(bundle, arena, &n_paths);
 	struct rule_source source;

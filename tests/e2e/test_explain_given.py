@@ -47,3 +47,23 @@ def test_what_follows_from_rules_cannot_be_given(tmp_path, name):
     assert done.returncode == 2
     assert done.stderr == (f"postern explain: `{name}` follows from the rules and can't be given: give the facts that "
                            "lead to it\n")
+
+
+@pytest.mark.parametrize("words", [("--from", "a@bücher.example"), ("--from", "a@xn--bcher-kva.example"),
+                                   ("--fact", "mail.domain=bücher.example")])
+@pytest.mark.parametrize("rule", ['mail.domain == "bücher.example"', 'mail.domain == "xn--bcher-kva.example"',
+                                  "mail.domain in @books"])
+def test_a_domain_is_one_however_it_is_spelt(tmp_path, rule, words):
+    (tmp_path / "books").write_text("bücher.example\n")
+    (tmp_path / "i.rules").write_text(f'list books : domain from file "books"\nrule a {{ when {rule} then reject }}\n')
+    if words[0] == "--fact":
+        words += ("--from", "b@b.example")
+    done = run("explain", "--rules", tmp_path / "i.rules", "--no-dns", "--ip", "192.0.2.1", "--helo", "mx.a.example",
+               "--to", "b@b.example", "--json", *words)
+    assert json.loads(done.stdout)["recipients"][0]["rule"] == "a", done.stdout + done.stderr
+
+
+def test_a_given_domain_that_is_none_is_told(tmp_path):
+    done = explain(tmp_path, "--fact", "mail.domain=bü%.example")
+    assert done.returncode == 2
+    assert "can't be written in ASCII" in done.stderr

@@ -250,6 +250,35 @@ def test_explain_with_facts_given(site):
     assert "there is no DNS here" in rules["dns"]["open"]
 
 
+SCHOOL = """\
+for rcpt.domain == "school.example" { rule exe { when any attachment.extension in { "exe" } then reject } }
+rule gone { when rcpt.local == "gone" then reject }
+rule third { when rcpt.count >= 3 then reject }
+"""
+
+
+@pytest.mark.parametrize("more, put_off", [
+    ("", [None, "452 4.5.3 Other rules apply to this one, send it in another transaction", None, None]),
+    ("conflict strictest", [None, None, None, None]),
+    ("protocol", [None, *["452 4.5.3 One recipient at a time, send the others in another transaction"] * 2, None]),
+])
+def test_explain_says_who_needs_a_transaction_of_its_own(site, more, put_off):
+    config = site(SCHOOL, more="" if more == "protocol" else more)
+    text = config.read_text().replace('"example.com"', '"example.com" "school.example"')
+    if more == "protocol":
+        text = text.replace("127.0.0.1:1\"", "127.0.0.1:1\" protocol lmtp")
+    config.write_text(text)
+    words = [word for to in ("a@example.com", "a@school.example", "b@example.com", "gone@example.com")
+             for word in ("--to", to)]
+    words += ["--ip", "192.0.2.1", "--helo", "x", "--from", ""]
+    said = explain(config, *words)[1]
+    assert [to["put_off"] for to in said["recipients"]] == put_off
+    if not more:
+        assert [to["rule"] for to in said["recipients"]] == [None, None, None, "gone"]
+        printed = run("explain", "-c", config, "--no-dns", *words).stdout
+        assert f"{put_off[1]}\nthen, in a transaction of its own: undecided" in printed
+
+
 def test_explain_relays_for_nobody_else(site):
     status, said = explain(site(), "--ip", "192.0.2.1", "--from", "", "--to", "c@other.example")
     assert status == 1 and said["recipients"][0]["reply"].startswith("550 5.7.1 Relaying denied")

@@ -31,7 +31,7 @@ static bool digest_play(unsigned digits, struct span text, char *hex)
 
 static struct list *read_list(enum list_type type, struct span content, struct diagnostics *d)
 {
-	struct list *list = list_new(type, type == LIST_HASH ? digest_play : NULL);
+	struct list *list = list_new(type, type == LIST_HASH ? digest_play : NULL, NULL);
 	struct buffer report = BUFFER_INIT(REPORT_MAX);
 
 	*d = (struct diagnostics){.file = "list", .source = content, .out = &report};

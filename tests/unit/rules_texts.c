@@ -39,12 +39,22 @@ static bool digest(unsigned digits, struct span text, char *hex)
 	return true;
 }
 
+/* ü is the only letter that these know. */
+static bool ascii(struct span domain, struct buffer *out)
+{
+	size_t at = span_find(domain, SPAN("\xc3\xbc"));
+
+	return at < domain.len && buffer_add_text(out, "xn--") &&
+	       buffer_add(out, span_first(domain, at)) && buffer_add_char(out, 'u') &&
+	       buffer_add(out, span_from(domain, at + 2));
+}
+
 struct rules *rules_of_files(
 	const char *text, const struct text_file *others, struct buffer *report, size_t *n_warnings)
 {
 	static const char *const backends[] = {"main", "other"};
 	static const char *const paths[] = {"t.rules"};
-	struct rule_setup setup = {&policy_facts, backends, 2, digest};
+	struct rule_setup setup = {&policy_facts, backends, 2, digest, ascii};
 	struct files files = {text, others};
 	struct rule_source source = {read_text, &files};
 	size_t n_mistakes;

@@ -137,6 +137,22 @@ static void test_mail(void **state)
 	assert_fact(play, "mail.from", "none");
 }
 
+/* Whatever its spelling, a domain is one; local parts are their owners'. */
+static void test_domains_are_in_ascii(void **state)
+{
+	static const char *const facts[] = {"mail.from", "mail.local", "mail.domain"};
+	struct address from;
+
+	(void)state;
+	assert_int_equal(address_parse(SPAN("jürgen@BÜCHER.example"), true, &from), ADDRESS_OK);
+	play->view.from = &from;
+	assert_string_equal(filter_play_measure_all(play, facts, 3),
+		"jürgen@xn--bcher-kva.example | jürgen | xn--bcher-kva.example");
+	play->view.headers = SPAN("From: \"B\" <a@bücher.example>\r\n\r\n");
+	assert_fact(play, "from.address", "a@xn--bcher-kva.example");
+	assert_fact(play, "from.domain", "xn--bcher-kva.example");
+}
+
 /* The backend's word, at once or later. */
 static struct call *asked;
 static unsigned forgotten;
@@ -342,6 +358,7 @@ int main(void)
 		CASE(test_helo_rest),
 		CASE(test_tls),
 		CASE(test_mail),
+		CASE(test_domains_are_in_ascii),
 		CASE(test_rcpt),
 		CASE(test_headers),
 		CASE(test_headers_odd),

@@ -25,7 +25,7 @@ static void add(struct list *list, const char *item, const char *reason)
 /* A sealed list of items, the reason of each is "N" for the Nth. */
 static struct list *list_of(enum list_type type, const char *const *items, size_t count)
 {
-	struct list *list = list_new(type, NULL);
+	struct list *list = list_new(type, NULL, NULL);
 	char number[24];
 
 	for (size_t i = 0; i < count; i++) {
@@ -89,7 +89,7 @@ static void expect_under(const struct list *list, const char *domain, const char
 
 static void expect_refused(enum list_type type, const char *item, const char *why)
 {
-	struct list *list = list_new(type, NULL);
+	struct list *list = list_new(type, NULL, NULL);
 	struct err err = {""};
 
 	assert_int_equal(list_add(list, span_text(item), SPAN_NONE, &err), LIST_REFUSED);
@@ -122,7 +122,7 @@ static void test_empty_lists_match_nothing(void **state)
 {
 	(void)state;
 	for (int i = LIST_CIDR; i <= LIST_TEXT; i++) {
-		struct list *list = list_new((enum list_type)i, NULL);
+		struct list *list = list_new((enum list_type)i, NULL, NULL);
 
 		list_seal(list);
 		assert_int_equal(list_count(list), 0);
@@ -205,7 +205,7 @@ static void test_addresses_match_exactly(void **state)
 
 static void test_host_bits_are_told(void **state)
 {
-	struct list *list = list_new(LIST_CIDR, NULL);
+	struct list *list = list_new(LIST_CIDR, NULL, NULL);
 	struct err err = {""};
 
 	(void)state;
@@ -276,7 +276,7 @@ static const struct cidr *naive_find(const struct cidr *nets, size_t count, cons
 
 static struct list *random_list(uint64_t *random, struct cidr *nets, size_t count)
 {
-	struct list *list = list_new(LIST_CIDR, NULL);
+	struct list *list = list_new(LIST_CIDR, NULL, NULL);
 	char text[IP_TEXT_SIZE], item[IP_TEXT_SIZE + 8], number[24];
 
 	for (size_t i = 0; i < count; i++) {
@@ -346,7 +346,7 @@ static void test_prefixes_like_a_naive_scan(void **state)
 /* Each prefix length of both families, one inside the other. */
 static void test_prefixes_of_all_lengths(void **state)
 {
-	struct list *list = list_new(LIST_CIDR, NULL);
+	struct list *list = list_new(LIST_CIDR, NULL, NULL);
 	char text[IP_TEXT_SIZE], item[IP_TEXT_SIZE + 8];
 	struct ip four = ip_of("170.170.170.170"),
 		  six = ip_of("aaaa:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa");
@@ -520,7 +520,7 @@ static void test_bad_text(void **state)
 
 static void test_lengths(void **state)
 {
-	struct list *list = list_new(LIST_TEXT, NULL);
+	struct list *list = list_new(LIST_TEXT, NULL, NULL);
 	static char text[LIST_ITEM_MAX + 2], reason[LIST_REASON_MAX + 10];
 	struct list_hit hit;
 	struct err err;
@@ -594,7 +594,7 @@ static void test_hashes(void **state)
 	static const char md5[] = "abc00000000000000000000000000000";
 	static const char sha256[] =
 		"ABCD000000000000000000000000000000000000000000000000000000000000";
-	struct list *list = list_new(LIST_HASH, digest_play);
+	struct list *list = list_new(LIST_HASH, digest_play, NULL);
 	static char text[LIST_HASHED_MAX + 1];
 	struct err err;
 
@@ -622,13 +622,57 @@ static void test_hashes(void **state)
 	list_free(&list);
 }
 
+/* --- domains in ASCII --- */
+
+/* Stands in for IDNA: x for each byte beyond ASCII; a name with ß is none. */
+static bool ascii_play(struct span domain, struct buffer *out)
+{
+	if (span_find(domain, SPAN("ß")) < domain.len)
+		return false;
+	for (size_t i = 0; i < domain.len; i++)
+		if (!buffer_add_char(out, (unsigned char)domain.at[i] > 127 ? 'x' : domain.at[i]))
+			return false;
+	return true;
+}
+
+static void test_domains_are_kept_in_ascii(void **state)
+{
+	struct list *domains = list_new(LIST_DOMAIN, NULL, ascii_play);
+	struct list *mails = list_new(LIST_MAIL, NULL, ascii_play);
+	struct list *texts = list_new(LIST_TEXT, NULL, ascii_play);
+	struct err err;
+
+	(void)state;
+	add(domains, "bü.example", "1");
+	add(domains, "*.cü.example", "2");
+	assert_int_equal(list_add(domains, SPAN("ß.example"), SPAN_NONE, &err), LIST_REFUSED);
+	assert_string_equal(
+		err.text, "the domain of `ß.example` can't be written in ASCII (xn--...)");
+	list_seal(domains);
+	expect_text(domains, "bxx.example", "bxx.example");
+	expect_text(domains, "a.cxx.example", "*.cxx.example");
+	add(mails, "<ü@bü.example>", "3");
+	add(mails, "*@cü.example", "4");
+	add(mails, "@.dü.example", "5");
+	list_seal(mails);
+	expect_text(mails, "ü@bxx.example", "<ü@bxx.example>");
+	expect_text(mails, "any@cxx.example", "*@cxx.example");
+	expect_text(mails, "any@a.dxx.example", "@.dxx.example");
+	add(texts, "bü.example", "6");
+	list_seal(texts);
+	expect_text(texts, "bü.example", "bü.example");
+	list_free(&domains);
+	list_free(&mails);
+	list_free(&texts);
+}
+
 /* --- many --- */
 
 enum { MANY = 100000 };
 
 static void test_many_texts(void **state)
 {
-	struct list *list = list_new(LIST_DOMAIN, NULL);
+	struct list *list = list_new(LIST_DOMAIN, NULL, NULL);
 	char text[64];
 
 	(void)state;
@@ -651,7 +695,7 @@ static void test_many_texts(void **state)
 
 static struct list *many_networks(unsigned prefix_bits)
 {
-	struct list *list = list_new(LIST_CIDR, NULL);
+	struct list *list = list_new(LIST_CIDR, NULL, NULL);
 	char text[64];
 
 	for (int i = 0; i < MANY; i++) {
@@ -701,6 +745,7 @@ int main(void)
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_last_of_two_holds),
 		cmocka_unit_test(test_hashes),
+		cmocka_unit_test(test_domains_are_kept_in_ascii),
 		cmocka_unit_test(test_many_texts),
 		cmocka_unit_test(test_many_networks),
 	};

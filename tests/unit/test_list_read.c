@@ -18,7 +18,7 @@ struct outcome {
 
 static struct outcome read_bytes(enum list_type type, struct span content)
 {
-	struct outcome o = {.list = list_new(type, NULL), .told = BUFFER_INIT(1 << 20)};
+	struct outcome o = {.list = list_new(type, NULL, NULL), .told = BUFFER_INIT(1 << 20)};
 	struct diagnostics d = {.file = "l.txt", .source = content, .out = &o.told};
 
 	list_read(o.list, &d);

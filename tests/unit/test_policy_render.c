@@ -190,6 +190,11 @@ static void test_tags(void **state)
 	give(&s, "tls", "yes");
 	expect(&s, false, "[one, two]");
 	scene_end(&s);
+	scene_begin(&s, "rule a { then tag \"one\", tag \"two\" } rule b { then tag \"One\" }\n"
+			"rule c { then tag \"three\" }\n"
+			"rule x { then header add \"X-A\" \"[{tags}]\" }");
+	expect(&s, false, "[one, two, three]");
+	scene_end(&s);
 	scene_begin(&s, "rule x { then header add \"X-A\" \"[{tags}]\" }");
 	expect(&s, false, "[]");
 	scene_end(&s);

@@ -236,6 +236,21 @@ static void test_lists_in_conditions(void **state)
 	expect_when("when any url.domain in @dbl", "any url.domain in @dbl");
 }
 
+/* The tests' own ASCII of the letter: see rules_texts.c. */
+static void test_domains_are_put_into_ascii(void **state)
+{
+	(void)state;
+	expect_when(
+		"when mail.domain == \"bücher.example\"", "mail.domain == xn--bucher.example");
+	expect_when("when mail.domain under \"Bücher.example\"",
+		"mail.domain under xn--bucher.example");
+	expect_when("when mail.from == \"jürgen@bücher.example\"",
+		"mail.from == jürgen@xn--bucher.example");
+	expect_when(
+		"when mail.from == \"jürgen@example.org\"", "mail.from == jürgen@example.org");
+	expect_when("when subject == \"bücher.example\"", "subject == bücher.example");
+}
+
 static void test_logic(void **state)
 {
 	(void)state;
@@ -706,6 +721,7 @@ int main(void)
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_lists_in_conditions),
+		cmocka_unit_test(test_domains_are_put_into_ascii),
 		cmocka_unit_test(test_logic),
 		cmocka_unit_test(test_for),
 		cmocka_unit_test(test_slots),

@@ -1,0 +1,152 @@
+/*
+ * A fact has a stage, so a condition has two: the first at which it can be true, and the first at
+ * which it can be false. They are found as Kleene's logic would find them, for all values at once:
+ * `and` is true when its last part is, and false as soon as its first part is.
+ */
+#include "policy/stages.h"
+
+struct timing {
+	const struct policy *policy;
+	enum stage *stages; /* by rule */
+	enum stage score;   /* when no rule can change it any more */
+};
+
+/* When a condition can be true, false, and failed for want of a fact that nobody measures, at the
+ * earliest. */
+struct moments {
+	enum stage yes, no, failed;
+};
+
+static enum stage earlier(enum stage a, enum stage b)
+{
+	return a < b ? a : b;
+}
+
+static enum stage later(enum stage a, enum stage b)
+{
+	return a > b ? a : b;
+}
+
+bool slot_is_absent(const struct slot *slot)
+{
+	for (; slot; slot = slot->field)
+		if (slot->fact->flags & FACT_ABSENT)
+			return true;
+	return false;
+}
+
+static bool is_in_store(const struct test *t)
+{
+	return t->operand == OPERAND_LIST && t->list->origin == LIST_STORE;
+}
+
+/* tags: when the last rule above that sets one is decided. */
+static struct moments moments_of_test(
+	const struct timing *timing, const struct test *t, enum stage tags)
+{
+	if (t->verdict == VERDICT_SCORE)
+		return (struct moments){timing->score, timing->score, STAGE_NEVER};
+	if (t->verdict == VERDICT_TAGS)
+		return (struct moments){tags, tags, STAGE_NEVER};
+	if (slot_is_absent(t->slot) || is_in_store(t))
+		return (struct moments){STAGE_NEVER, STAGE_NEVER, t->slot->stage};
+	return (struct moments){t->slot->stage, t->slot->stage, STAGE_NEVER};
+}
+
+/* Under `or` what is said of true and false changes places. */
+static struct moments turned(struct moments m)
+{
+	return (struct moments){m.no, m.yes, m.failed};
+}
+
+/* `and`: true when all parts are, false as soon as one is, failed when one is and no other can make
+ * it false any more. */
+static struct moments both(struct moments a, struct moments b)
+{
+	return (struct moments){later(a.yes, b.yes), earlier(a.no, b.no),
+		earlier(later(a.failed, earlier(b.yes, b.failed)),
+			later(b.failed, earlier(a.yes, a.failed)))};
+}
+
+static struct moments moments_of(const struct timing *timing, const struct expr *e, enum stage tags)
+{
+	struct moments all = {STAGE_CONNECT, STAGE_NEVER, STAGE_NEVER}, one;
+
+	switch (e->kind) {
+	case EXPR_TRUE:
+		return all;
+	case EXPR_TEST:
+		return moments_of_test(timing, e->test, tags);
+	case EXPR_NOT:
+		return turned(moments_of(timing, e->first, tags));
+	case EXPR_AND:
+	case EXPR_OR:
+		break;
+	}
+	for (const struct expr *child = e->first; child; child = child->next) {
+		one = moments_of(timing, child, tags);
+		all = both(all, e->kind == EXPR_AND ? one : turned(one));
+	}
+	return e->kind == EXPR_AND ? all : turned(all);
+}
+
+static void find_stages(struct timing *timing)
+{
+	const struct policy *p = timing->policy;
+	enum stage tags = STAGE_CONNECT;
+
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct expr *when = policy_rule(p, i)->when;
+
+		timing->stages[i] = when ? moments_of(timing, when, tags).yes : STAGE_CONNECT;
+		if (bits_has(p->of[RULES_TAG], i) && timing->stages[i] != STAGE_NEVER)
+			tags = later(tags, timing->stages[i]);
+	}
+}
+
+static void find_all_stages(struct timing *timing)
+{
+	const struct policy *p = timing->policy;
+
+	/* A rule that changes the score does not read it. */
+	find_stages(timing);
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (bits_has(p->of[RULES_SCORE], i) && timing->stages[i] != STAGE_NEVER)
+			timing->score = later(timing->score, timing->stages[i]);
+	find_stages(timing);
+}
+
+void policy_stages(const struct policy *policy, enum stage *stages)
+{
+	struct timing timing = {.policy = policy, .stages = stages};
+
+	find_all_stages(&timing);
+}
+
+static bool defers(const struct rule *rule)
+{
+	return rule->mode == RULE_ON && rule->on_error == ON_ERROR_DEFER && rule->when;
+}
+
+void policy_acting_stages(const struct policy *policy, enum stage *stages)
+{
+	struct timing timing = {.policy = policy, .stages = stages};
+	enum stage tags = STAGE_CONNECT;
+
+	find_all_stages(&timing);
+	for (size_t i = 0; i < policy->n_rules; i++) {
+		const struct rule *rule = policy_rule(policy, i);
+
+		if (bits_has(policy->of[RULES_TAG], i) && stages[i] != STAGE_NEVER)
+			tags = later(tags, stages[i]);
+		if (stages[i] == STAGE_NEVER && defers(rule))
+			stages[i] = moments_of(&timing, rule->when, tags).failed;
+	}
+}
+
+const char *policy_stage_name(enum stage stage)
+{
+	if (stage == STAGE_NEVER)
+		return "never";
+	return stage_name(stage == STAGE_HEADER ? STAGE_MESSAGE : stage);
+}
