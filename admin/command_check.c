@@ -65,6 +65,39 @@ static const char *mode_name(enum rule_mode mode)
 	return mode == RULE_OFF ? "off" : mode == RULE_MONITOR ? "monitor" : "on";
 }
 
+/* When each rule is decided, and whether it can be: one that reads what this version does not
+ * measure is skipped, or defers `on error`. */
+struct timetable {
+	enum stage *as_written, *real; /* owned */
+};
+
+static struct timetable timetable_new(const struct policy *policy)
+{
+	size_t n = (policy ? policy->n_rules : 0) + 1;
+	struct timetable t = {
+		memory_zeroed(n * sizeof(enum stage)), memory_zeroed(n * sizeof(enum stage))};
+
+	if (policy) {
+		policy_stages_as_written(policy, t.as_written);
+		policy_stages(policy, t.real);
+	}
+	return t;
+}
+
+static void timetable_free(struct timetable *t)
+{
+	free(t->as_written);
+	free(t->real);
+}
+
+static const char *effect_name(const struct rule *rule, const struct timetable *t)
+{
+	if (rule->mode == RULE_OFF || t->real[rule->index] != STAGE_NEVER ||
+		t->as_written[rule->index] == STAGE_NEVER)
+		return "";
+	return rule->on_error == ON_ERROR_DEFER ? ", defers" : ", skipped";
+}
+
 static void print_config(const struct config *config)
 {
 	size_t n_servers = 0;
@@ -87,11 +120,10 @@ static void print_config(const struct config *config)
 static void print_rules(const struct policy *policy)
 {
 	static const char *const heads[] = {"RULE", "DECIDED AT", "MODE", NULL};
-	enum stage *stages = memory_zeroed((policy->n_rules + 1) * sizeof(*stages));
+	struct timetable timetable = timetable_new(policy);
 	struct arena *arena = arena_new(4096);
 	struct table table;
 
-	policy_acting_stages(policy, stages);
 	table_init(&table, arena, heads);
 	for (size_t i = 0; i < policy->n_rules; i++) {
 		const struct rule *rule = policy_rule(policy, i);
@@ -99,17 +131,17 @@ static void print_rules(const struct policy *policy)
 
 		table_row(&table);
 		table_cell(&table, off ? TONE_DIM : TONE_BOLD, "%s", rule->name);
-		table_cell(&table, stages[i] == STAGE_COUNT ? TONE_WARN : TONE_PLAIN, "%s",
-			off ? "-" : policy_stage_name(stages[i]));
-		table_cell(&table, rule->mode == RULE_ON ? TONE_DIM : TONE_WARN, "%s",
-			mode_name(rule->mode));
+		table_cell(&table, timetable.real[i] == STAGE_NEVER ? TONE_WARN : TONE_PLAIN, "%s",
+			off ? "-" : policy_stage_name(timetable.as_written[i]));
+		table_cell(&table, rule->mode == RULE_ON ? TONE_DIM : TONE_WARN, "%s%s",
+			mode_name(rule->mode), effect_name(rule, &timetable));
 	}
 	if (policy->n_rules) {
 		putchar('\n');
 		table_print(&table, stdout, tone_wanted(stdout));
 	}
 	arena_free(&arena);
-	free(stages);
+	timetable_free(&timetable);
 }
 
 static void print_right(const struct loaded *loaded)
@@ -135,7 +167,7 @@ static void print_json(const struct loaded *loaded, bool ok)
 	const struct policy *policy = loaded->rules.policy;
 	struct record r;
 	struct span all;
-	enum stage *stages;
+	struct timetable timetable = timetable_new(policy);
 
 	record_init(&r, true, JSON_MAX);
 	record_bool(&r, "ok", ok);
@@ -143,19 +175,17 @@ static void print_json(const struct loaded *loaded, bool ok)
 	record_number(&r, "warnings", (int64_t)loaded->n_warnings);
 	record_text(&r, "report", buffer_span(&loaded->report));
 	record_list(&r, "rules");
-	stages = memory_zeroed(((policy ? policy->n_rules : 0) + 1) * sizeof(*stages));
-	if (policy)
-		policy_acting_stages(policy, stages);
 	for (size_t i = 0; policy && i < policy->n_rules; i++) {
 		const struct rule *rule = policy_rule(policy, i);
 
 		record_open(&r, NULL);
 		record_string(&r, "rule", rule->name);
-		record_string(&r, "stage", policy_stage_name(stages[i]));
+		record_string(&r, "stage", policy_stage_name(timetable.as_written[i]));
+		record_bool(&r, "acts", timetable.real[i] != STAGE_NEVER);
 		record_string(&r, "mode", mode_name(rule->mode));
 		record_close(&r);
 	}
-	free(stages);
+	timetable_free(&timetable);
 	record_close(&r);
 	all = record_finish(&r);
 	printf("%.*s\n", SPAN_ARGS(all));

@@ -9,12 +9,12 @@ struct timing {
 	const struct policy *policy;
 	enum stage *stages; /* by rule */
 	enum stage score;   /* when no rule can change it any more */
+	bool all_measured;  /* as if every fact were, and every list at hand */
 };
 
-/* When a condition can be true, false, and failed for want of a fact that nobody measures, at the
- * earliest. */
+/* When a condition can be true, and false, at the earliest. */
 struct moments {
-	enum stage yes, no, failed;
+	enum stage yes, no;
 };
 
 static enum stage earlier(enum stage a, enum stage b)
@@ -45,32 +45,23 @@ static struct moments moments_of_test(
 	const struct timing *timing, const struct test *t, enum stage tags)
 {
 	if (t->verdict == VERDICT_SCORE)
-		return (struct moments){timing->score, timing->score, STAGE_NEVER};
+		return (struct moments){timing->score, timing->score};
 	if (t->verdict == VERDICT_TAGS)
-		return (struct moments){tags, tags, STAGE_NEVER};
-	if (slot_is_absent(t->slot) || is_in_store(t))
-		return (struct moments){STAGE_NEVER, STAGE_NEVER, t->slot->stage};
-	return (struct moments){t->slot->stage, t->slot->stage, STAGE_NEVER};
+		return (struct moments){tags, tags};
+	if (!timing->all_measured && (slot_is_absent(t->slot) || is_in_store(t)))
+		return (struct moments){STAGE_NEVER, STAGE_NEVER};
+	return (struct moments){t->slot->stage, t->slot->stage};
 }
 
 /* Under `or` what is said of true and false changes places. */
 static struct moments turned(struct moments m)
 {
-	return (struct moments){m.no, m.yes, m.failed};
-}
-
-/* `and`: true when all parts are, false as soon as one is, failed when one is and no other can make
- * it false any more. */
-static struct moments both(struct moments a, struct moments b)
-{
-	return (struct moments){later(a.yes, b.yes), earlier(a.no, b.no),
-		earlier(later(a.failed, earlier(b.yes, b.failed)),
-			later(b.failed, earlier(a.yes, a.failed)))};
+	return (struct moments){m.no, m.yes};
 }
 
 static struct moments moments_of(const struct timing *timing, const struct expr *e, enum stage tags)
 {
-	struct moments all = {STAGE_CONNECT, STAGE_NEVER, STAGE_NEVER}, one;
+	struct moments all = {STAGE_CONNECT, STAGE_NEVER}, one;
 
 	switch (e->kind) {
 	case EXPR_TRUE:
@@ -85,7 +76,8 @@ static struct moments moments_of(const struct timing *timing, const struct expr 
 	}
 	for (const struct expr *child = e->first; child; child = child->next) {
 		one = moments_of(timing, child, tags);
-		all = both(all, e->kind == EXPR_AND ? one : turned(one));
+		one = e->kind == EXPR_AND ? one : turned(one);
+		all = (struct moments){later(all.yes, one.yes), earlier(all.no, one.no)};
 	}
 	return e->kind == EXPR_AND ? all : turned(all);
 }
@@ -123,25 +115,11 @@ void policy_stages(const struct policy *policy, enum stage *stages)
 	find_all_stages(&timing);
 }
 
-static bool defers(const struct rule *rule)
+void policy_stages_as_written(const struct policy *policy, enum stage *stages)
 {
-	return rule->mode == RULE_ON && rule->on_error == ON_ERROR_DEFER && rule->when;
-}
-
-void policy_acting_stages(const struct policy *policy, enum stage *stages)
-{
-	struct timing timing = {.policy = policy, .stages = stages};
-	enum stage tags = STAGE_CONNECT;
+	struct timing timing = {.policy = policy, .stages = stages, .all_measured = true};
 
 	find_all_stages(&timing);
-	for (size_t i = 0; i < policy->n_rules; i++) {
-		const struct rule *rule = policy_rule(policy, i);
-
-		if (bits_has(policy->of[RULES_TAG], i) && stages[i] != STAGE_NEVER)
-			tags = later(tags, stages[i]);
-		if (stages[i] == STAGE_NEVER && defers(rule))
-			stages[i] = moments_of(&timing, rule->when, tags).failed;
-	}
 }
 
 const char *policy_stage_name(enum stage stage)

@@ -12,9 +12,8 @@
  * STAGE_NEVER: it can't. */
 void policy_stages(const struct policy *policy, enum stage *stages);
 
-/* The same, but for a rule that can't be true and defers `on error` the first stage at which it can
- * do that. */
-void policy_acting_stages(const struct policy *policy, enum stage *stages);
+/* The same as if every fact were measured and every list at hand. */
+void policy_stages_as_written(const struct policy *policy, enum stage *stages);
 
 /* As admins know them: rules see no difference between the header section and the message's end.
  * "never" for STAGE_NEVER. */
