@@ -76,6 +76,9 @@ void evaluation_score(const struct evaluation *e, int64_t *low, int64_t *high);
 /* The backend by `route`, of the first rule that has one and is true; NULL: none. */
 const char *evaluation_route(const struct evaluation *e);
 
+/* Whether a rule above may still route it elsewhere. */
+bool evaluation_route_is_open(const struct evaluation *e);
+
 /* Walks the accumulating actions that apply with a certain outcome, in order (score left out);
  * start with a zeroed cursor. */
 struct effect_cursor {

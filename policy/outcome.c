@@ -67,6 +67,11 @@ const char *evaluation_route(const struct evaluation *e)
 	return a->name;
 }
 
+bool evaluation_route_is_open(const struct evaluation *e)
+{
+	return rule_next(e, SET_MAY, RULES_ROUTE, 0) < rule_next(e, SET_TRUE, RULES_ROUTE, 0);
+}
+
 static const struct action *next_accumulating(const struct action *a)
 {
 	while (a &&

@@ -77,6 +77,7 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->wanted = arena_alloc(arena, policy->n_slots + 1);
 	b->waits = arena_alloc(arena, policy->n_slots + 1);
 	b->early_talker = bench_slot(b, "client.early_talker");
+	b->rcpt_valid = bench_slot(b, "rcpt.valid");
 	b->hits = arena_alloc(arena, policy->n_rules * sizeof(*b->hits));
 	*out = b;
 	b->loop = worker->loop;

@@ -20,7 +20,7 @@ struct bench {
 	struct arena *arena;             /* owned */
 	struct evaluation *evaluation;   /* for looks before there is a transaction */
 	bool *wanted, *waits;            /* by slot, scratch */
-	const struct slot *early_talker; /* NULL: no rule reads it */
+	const struct slot *early_talker, *rcpt_valid; /* NULL: no rule reads it */
 	uint64_t *hits;                  /* by rule: transactions in which it was true */
 };
 

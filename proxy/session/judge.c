@@ -39,6 +39,13 @@ static void add_wants_of_cohorts(struct judge *j)
 	}
 }
 
+/* rcpt.valid is the word of the backend that `route` chooses: it waits for that. */
+static void hold_question(struct judge *j, const struct evaluation *e)
+{
+	if (j->bench->rcpt_valid && evaluation_route_is_open(e))
+		j->bench->wanted[j->bench->rcpt_valid->number] = false;
+}
+
 /* Until nothing more becomes known at once. */
 static struct subject look(struct judge *j, struct evaluation *e, enum stage reached)
 {
@@ -51,6 +58,7 @@ static struct subject look(struct judge *j, struct evaluation *e, enum stage rea
 		if (reached == STAGE_RCPT) {
 			bench_want_own(j->bench->policy, &subject, j->bench->wanted);
 			add_wants_of_cohorts(j);
+			hold_question(j, e);
 		}
 	} while (pipeline_want(j->pipeline, j->bench->wanted));
 	return subject;
