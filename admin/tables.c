@@ -183,6 +183,7 @@ static void print_operators(FILE *out, struct arena *arena)
 		if (like.type == TYPE_CHOICE)
 			add_operators(&table, &like, "choice, in order");
 	}
+	add_operators(&table, &verdict_facts[0], verdict_facts[0].name);
 	table_print(&table, out, tone_wanted(out));
 }
 
