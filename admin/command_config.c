@@ -34,18 +34,39 @@ static int show(const struct invocation *invocation)
 	return status;
 }
 
+/* postern's own filters, and with `-c` those that the configuration loads; NULL: told. */
+static struct filter_set *filters_of(const struct invocation *invocation)
+{
+	struct loaded loaded = {.bundle = NULL};
+	struct filter_set *set = NULL;
+	struct err err = {0};
+
+	if (!invocation->config_given)
+		set = ruleset_filters(NULL, &err);
+	else if (loaded_read_config(&loaded, invocation->config_path))
+		set = ruleset_filters(loaded.config, &err);
+	else
+		print(stderr, &loaded.report);
+	if (!set && err.text[0])
+		fprintf(stderr, "postern: %s\n", err.text);
+	loaded_free(&loaded);
+	return set;
+}
+
 /* What is no key, but a table of its own. */
 static int doc_topic(const struct invocation *invocation, const struct tables_topic *topic)
 {
 	bool json = cli_option(invocation, "--json") != NULL;
-	struct err err = {0};
+	struct filter_set *set;
 
 	if (json && !topic->print_json)
 		return cli_usage(invocation, "`config doc %s` has no --json", topic->name);
-	if ((json ? topic->print_json : topic->print)(stdout, &err))
-		return CLI_OK;
-	fprintf(stderr, "postern: %s\n", err.text);
-	return CLI_NO;
+	set = filters_of(invocation);
+	if (!set)
+		return CLI_CONFIGURATION;
+	(json ? topic->print_json : topic->print)(stdout, set);
+	filter_set_free(&set);
+	return CLI_OK;
 }
 
 static int doc(const struct invocation *invocation)

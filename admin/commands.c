@@ -90,7 +90,7 @@ const struct cli_command cli_commands[] = {
 		"can\n"
 		"speak of, doc language their actions, operators and texts, doc filters what "
 		"`filter`\n"
-		"blocks take.",
+		"blocks take; with -c also of filters that FILE loads.",
 		1, 2,
 		{{"--changed", NULL, "show: only what differs from the defaults"},
 			{"--json", NULL, "doc facts: JSON, for programs"}},

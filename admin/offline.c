@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/sharing.h"
 #include "filters/pipeline.h"
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
@@ -589,64 +590,22 @@ static bool refuses(const struct evaluation *e)
 	       outcome_sternness(&outcome) != STERN_DISCARD;
 }
 
-/* --- who shares the transaction: as proxy/session/cohort.c has it --- */
+/* --- who shares the transaction --- */
 
-static bool is_lmtp(const struct config *config, const char *backend)
-{
-	for (size_t i = 0; backend && i < config->n_backends; i++)
-		if (strcmp(config->backends[i].name, backend) == 0)
-			return config->backends[i].protocol == BACKEND_LMTP;
-	return config->backends[0].protocol == BACKEND_LMTP;
-}
-
-static bool same_backend(const struct guest *a, const struct guest *b)
-{
-	const char *one = evaluation_route(a->e), *two = evaluation_route(b->e);
-
-	return one == two || (one && two && strcmp(one, two) == 0);
-}
-
-static bool is_alike(const struct offline *o, const struct guest *a, const struct guest *b)
-{
-	struct subject one = subject_of(o, a->values), two = subject_of(o, b->values);
-
-	return same_backend(a, b) &&
-	       evaluation_residue(a->e, &one) == evaluation_residue(b->e, &two);
-}
-
-/* What was learned since an earlier recipient was named is known of it too. */
-static void look_again(struct offline *o, struct guest *g)
-{
-	struct subject subject = subject_of(o, g->values);
-
-	evaluation_run(g->e, &subject);
-}
-
-/* The 452 that a recipient gets who can't share the transaction of those before; NULL: none. */
+/* The 452 of a recipient who can't share it with those before; NULL: it can. */
 static const char *put_off(struct offline *o, size_t i)
 {
-	const struct config *config = o->session->config;
-	struct guest *g = &o->guests[i];
-	bool lmtp = config && is_lmtp(config, evaluation_route(g->e));
-	const struct guest *first = NULL;
+	struct sharer *before = arena_alloc(o->arena, (i + 1) * sizeof(*before));
+	struct sharer one = {o->guests[i].e, subject_of(o, o->guests[i].values)};
+	size_t n = 0;
 
 	for (size_t k = 0; k < i; k++) {
-		struct guest *other = &o->guests[k];
+		const struct guest *other = &o->guests[k];
 
-		if (other->over || other->put_off)
-			continue;
-		look_again(o, other);
-		if (!lmtp && is_alike(o, other, g))
-			return NULL;
-		first = first ? first : other;
+		if (!other->over && !other->put_off)
+			before[n++] = (struct sharer){other->e, subject_of(o, other->values)};
 	}
-	if (!first)
-		return NULL;
-	if (lmtp)
-		return "452 4.5.3 One recipient at a time, send the others in another transaction";
-	if (config && config->conflict == CONFLICT_STRICTEST && same_backend(first, g))
-		return NULL;
-	return "452 4.5.3 Other rules apply to this one, send it in another transaction";
+	return sharing_refusal(o->session->config, before, n, &one);
 }
 
 /* Only those that the session takes count. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "admin/table.h"
-#include "filters/pipeline.h"
 #include "lib/base/log.h"
 #include "policy/grammar.h"
 
@@ -76,22 +75,16 @@ static void add_fact_row(void *context, const struct fact *fact, const struct fa
 	table_cell(table, TONE_PLAIN, "%s", meaning_of(fact, table->arena));
 }
 
-static bool print_facts(FILE *out, struct err *err)
+static void print_facts(FILE *out, const struct filter_set *set)
 {
 	static const char *const heads[] = {"FACT", "TYPE", "KNOWN AT", "FILTER", "MEANING", NULL};
-	struct filter_set *set = filter_set_new(NULL, 0, "", err);
-	struct arena *arena;
+	struct arena *arena = arena_new(4096);
 	struct table table;
 
-	if (!set)
-		return false;
-	arena = arena_new(4096);
 	table_init(&table, arena, heads);
 	each_fact(filter_set_registry(set), add_fact_row, &table);
 	table_print(&table, out, tone_wanted(out));
 	arena_free(&arena);
-	filter_set_free(&set);
-	return true;
 }
 
 static void add_fact_record(
@@ -116,14 +109,11 @@ static void add_fact_record(
 	record_close(r);
 }
 
-static bool print_facts_json(FILE *out, struct err *err)
+static void print_facts_json(FILE *out, const struct filter_set *set)
 {
-	struct filter_set *set = filter_set_new(NULL, 0, "", err);
 	struct record r;
 	struct span all;
 
-	if (!set)
-		return false;
 	record_init(&r, true, JSON_MAX);
 	record_list(&r, "facts");
 	each_fact(filter_set_registry(set), add_fact_record, &r);
@@ -131,8 +121,6 @@ static bool print_facts_json(FILE *out, struct err *err)
 	all = record_finish(&r);
 	fprintf(out, "%.*s\n", SPAN_ARGS(all));
 	record_free(&r);
-	filter_set_free(&set);
-	return true;
 }
 
 /* --- the language --- */
@@ -183,6 +171,7 @@ static void print_operators(FILE *out, struct arena *arena)
 		if (like.type == TYPE_CHOICE)
 			add_operators(&table, &like, "choice, in order");
 	}
+	add_operators(&table, &verdict_facts[0], verdict_facts[0].name);
 	table_print(&table, out, tone_wanted(out));
 }
 
@@ -204,18 +193,17 @@ static void print_text_fields(FILE *out, struct arena *arena)
 	table_print(&table, out, tone_wanted(out));
 }
 
-static bool print_language(FILE *out, struct err *err)
+static void print_language(FILE *out, const struct filter_set *set)
 {
 	struct arena *arena = arena_new(4096);
 
-	(void)err;
+	(void)set;
 	print_actions(out, arena);
 	fputs("\n", out);
 	print_operators(out, arena);
 	fputs("\n", out);
 	print_text_fields(out, arena);
 	arena_free(&arena);
-	return true;
 }
 
 /* --- filters --- */
@@ -233,26 +221,20 @@ static void add_options(
 	}
 }
 
-static bool print_filters(FILE *out, struct err *err)
+static void print_filters(FILE *out, const struct filter_set *set)
 {
 	static const char *const heads[] = {
 		"FILTER", "OPTION", "VALUE", "DEFAULT", "MEANING", NULL};
-	struct filter_set *set = filter_set_new(NULL, 0, "", err);
+	struct arena *arena = arena_new(4096);
 	const struct filter *filter;
-	struct arena *arena;
 	struct table table;
 
-	if (!set)
-		return false;
-	arena = arena_new(4096);
 	table_init(&table, arena, heads);
 	add_options(&table, "any", filter_common_options);
 	for (size_t i = 0; (filter = filter_set_filter(set, i)); i++)
 		add_options(&table, filter->name, filter->options);
 	table_print(&table, out, tone_wanted(out));
 	arena_free(&arena);
-	filter_set_free(&set);
-	return true;
 }
 
 /* --- topics --- */

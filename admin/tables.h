@@ -8,13 +8,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "lib/base/attributes.h"
-#include "lib/base/error.h"
+#include "filters/pipeline.h"
 
 struct tables_topic {
 	const char *name;
-	bool (*print)(FILE *out, struct err *err);
-	bool (*print_json)(FILE *out, struct err *err); /* one object; NULL: not as JSON */
+	/* set: the filters whose facts and options these are. */
+	void (*print)(FILE *out, const struct filter_set *set);
+	void (*print_json)(
+		FILE *out, const struct filter_set *set); /* one object; NULL: not as JSON */
 };
 
 /* NULL: there is no such topic. */

@@ -97,6 +97,9 @@ static struct span line_around(struct span source, const char *at)
 		end++;
 	if (end > start && source.at[end - 1] == '\r')
 		end--;
+	/* A byte order mark is no part of the first line: the lexer passes it over too. */
+	if (start == 0 && span_starts(source, SPAN(UTF8_BOM)) && at != source.at)
+		start = sizeof(UTF8_BOM) - 1;
 	return span_make(source.at + start, end - start);
 }
 

@@ -124,8 +124,8 @@ struct lexer lexer_make(struct span source, enum lex_dialect dialect)
 {
 	struct lexer lexer = {source, 0, 1, 1, dialect};
 
-	if (span_starts(source, SPAN("\xef\xbb\xbf")))
-		lexer.at = 3;
+	if (span_starts(source, SPAN(UTF8_BOM)))
+		lexer.at = sizeof(UTF8_BOM) - 1;
 	return lexer;
 }
 

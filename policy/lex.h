@@ -18,6 +18,9 @@
 #include "lib/base/ip.h"
 #include "lib/base/span.h"
 
+/* May stand at the front of a file, where it means nothing. */
+#define UTF8_BOM "\xef\xbb\xbf"
+
 enum lex_dialect { LEX_CONFIG, LEX_RULES };
 
 enum token_kind {

@@ -7,8 +7,6 @@
 
 #include "lib/base/fail.h"
 
-#define UTF8_BOM "\xef\xbb\xbf"
-
 struct reader {
 	struct list *list;
 	struct diagnostics *d;

@@ -48,6 +48,8 @@ static bool op_fits(const struct fact *fact, enum operator op)
 
 const char *operators_of(const struct fact *fact)
 {
+	if (fact == &verdict_facts[0]) /* score */
+		return "== != < <= > >=";
 	if (fact->type == TYPE_BOOL)
 		return "none: it stands alone, or with == yes, == no";
 	if (fact->type == TYPE_DOMAIN)
@@ -312,7 +314,7 @@ static bool judge_in(struct parser *p, const struct comparison *c, struct test *
 	enum fact_type type = c->field.fact->type;
 
 	if (test->verdict == VERDICT_SCORE)
-		return parser_mistake(p, &c->op_at, "operators for it are == != < <= > >=",
+		return parser_mistake(p, &c->op_at, ops_help(p, c->field.fact),
 			"`score` is not looked up in a set");
 	if (!c->value.is_set && c->value.at.kind == TOKEN_LIST)
 		return judge_named_list(p, c, test);

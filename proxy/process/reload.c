@@ -127,8 +127,8 @@ static void finish(struct supervisor *s)
 	char status[80];
 
 	s->reload.under_way = false;
-	snprintf(status, sizeof(status), "%u workers, configuration generation %u%s",
-		s->current->count, s->current->number,
+	snprintf(status, sizeof(status), "%u worker%s, configuration generation %u%s",
+		s->current->count, s->current->count == 1 ? "" : "s", s->current->number,
 		s->reload.last_ok ? "" : "; the last reload failed");
 	if (s->state == SUPERVISOR_RUNNING)
 		notify_ready(&s->notify, status);

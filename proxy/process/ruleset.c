@@ -47,17 +47,40 @@ static void tell_mistakes(struct ruleset_told *told, const struct bundle *bundle
 		tell_mistake(told, bundle, config ? config->file : "postern", NULL, 0, together);
 }
 
-static bool read_filters(struct ruleset *set, const struct bundle *bundle,
-	const struct config *config, struct arena *arena, struct ruleset_told *told)
+static struct filter_given *given_in(const struct config *config, struct arena *arena)
 {
 	size_t n = config ? config->n_filters : 0;
 	struct filter_given *given = arena_alloc(arena, (n + 1) * sizeof(*given));
-	struct err err = {{0}};
 
 	for (size_t i = 0; i < n; i++)
 		given[i] =
 			(struct filter_given){config->filters[i].name, config->filters[i].options};
-	set->filters = filter_set_new(given, n, config ? config->folder : "", &err);
+	return given;
+}
+
+static struct filter_set *make_filters(
+	const struct config *config, const struct filter_given *given, struct err *err)
+{
+	return filter_set_new(
+		given, config ? config->n_filters : 0, config ? config->folder : "", err);
+}
+
+struct filter_set *ruleset_filters(const struct config *config, struct err *err)
+{
+	struct arena *arena = arena_new(1024);
+	struct filter_set *set = make_filters(config, given_in(config, arena), err);
+
+	arena_free(&arena);
+	return set;
+}
+
+static bool read_filters(struct ruleset *set, const struct bundle *bundle,
+	const struct config *config, struct arena *arena, struct ruleset_told *told)
+{
+	struct filter_given *given = given_in(config, arena);
+	struct err err = {{0}};
+
+	set->filters = make_filters(config, given, &err);
 	if (!set->filters)
 		tell_mistakes(told, bundle, config, given, err.text);
 	return set->filters != NULL;

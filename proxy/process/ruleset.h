@@ -36,4 +36,8 @@ bool ruleset_read(struct ruleset *out, const struct bundle *bundle, const struct
 	enum ruleset_care care, struct ruleset_told *told) MUST_CHECK;
 void ruleset_free(struct ruleset *set);
 
+/* The filters alone, those that the configuration loads too; NULL: postern's own. Owned by the
+ * caller (filter_set_free). NULL: err says why. */
+struct filter_set *ruleset_filters(const struct config *config, struct err *err) MUST_CHECK;
+
 #endif

@@ -57,7 +57,8 @@ static void first_ready(struct supervisor *s)
 	}
 	s->state = SUPERVISOR_RUNNING;
 	supervisor_assign(s);
-	snprintf(status, sizeof(status), "%u workers", s->current->count);
+	snprintf(status, sizeof(status), "%u worker%s", s->current->count,
+		s->current->count == 1 ? "" : "s");
 	notify_ready(&s->notify, status);
 	log_event(&s->log, LOG_INFO, "started", SPAN_NONE, "postern %s serves with %s",
 		POSTERN_VERSION, status);

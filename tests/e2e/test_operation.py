@@ -236,6 +236,13 @@ def test_drain_finishes_sessions_and_ends(sink, postern, tmp_path):
     assert backend.count() == {"op": 1}
 
 
+@pytest.mark.parametrize("workers, said", [(1, "serves with 1 worker"), (2, "serves with 2 workers")])
+def test_the_log_counts_workers(sink, postern, workers, said):
+    p = postern(sink(), workers=workers)
+    started = until(lambda: [r for r in p.log if r.get("event") == "started"], "a word in the log")
+    assert any(str(value).endswith(said) for value in started[0].values()), started
+
+
 def test_children_end_with_their_supervisor(sink, postern):
     p = postern(sink())
     p.wait_workers(2)

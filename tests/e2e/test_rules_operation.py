@@ -216,6 +216,8 @@ def test_a_filter_in_a_shared_object(sink, postern):
     crash = '\tif (span_equal(helo, SPAN("crash.example")))\n\t\tabort();\n'
     code = "#include <stdlib.h>\n" + code.replace("\n\tcall_add_text", "\n" + crash + "\tcall_add_text", 1)
     build(p.directory, code)
+    assert "hello.greeting" in p.cli("config", "doc", "facts").stdout
+    assert re.search(r"^hello +word ", p.cli("config", "doc", "filters").stdout, re.M)
     p.start().ready()
     workers = p.wait_workers(2)
     with Client(p.port) as c:

@@ -65,6 +65,14 @@ def test_what_is_not_for_programs_says_so(words):
     assert result.returncode == 2 and "--json" in result.stderr
 
 
+def test_the_filters_page_names_every_flag():
+    header = (ROOT / "policy/facts.h").read_text()
+    flags = dict(re.findall(r"\b(FACT_[A-Z_]+) = (\d+)", header[header.index("enum fact_flags"):].split("};")[0]))
+    assert [int(bit) for bit in flags.values()] == [1 << i for i in range(len(flags))]
+    page = (ROOT / "docs/FILTERS.md").read_text()
+    assert [flag for flag in flags if f"`{flag}`" not in page] == []
+
+
 def test_page_has_no_other_table():
     assert [m["command"] for m in TABLE.finditer(RULES.read_text())] == [
         "config doc language", "config doc facts", "config doc filters"]

@@ -164,8 +164,8 @@ static void test_mistakes(void **state)
 		"\xef\xbb\xbf"
 		"\"abc",
 		"l.txt:1:1: error: the closing quote is missing\n"
-		"    ?\"abc\n"
-		"     ^~~~\n");
+		"    \"abc\n"
+		"    ^~~~\n");
 	expect_told(LIST_TEXT, "\"\xc3\xa4\"x",
 		"l.txt:1:4: error: behind a closing quote a blank or `;` is missing\n"
 		"    \"\xc3\xa4\"x\n"

@@ -227,6 +227,7 @@ static const struct mistake comparisons[] = { /* comparisons */
 	{"rule a { when any header(subject) == \"x\" then reject }", 1, "1:26: error: `header` needs a name in quotes", "write: header(\"Name\")"},
 	{"rule a { when spf(\"x\") == fail then reject }", 1, "1:18: error: `spf` takes nothing in parentheses", NULL},
 	{"rule a { when score > 1.0005 then reject }", 1, "1:23: error: a score has at most three decimals", NULL},
+	{"rule a { when score contains \"x\" then reject }", 1, "1:21: error: `score` is a number: `contains` is not for it", "operators for it are == != < <= > >=\n"},
 	{"rule a { when score in { 1, 2 } then reject }", 1, "1:21: error: `score` is not looked up in a set", "operators for it are == != < <= > >="},
 	{"rule a { when client.rdns == none then reject }", 1, "1:30: error: `none` is no value of `client.rdns`", "write `client.rdns is none`, or \"none\" if it is a text"},
 	{"rule a { when any attachment.name is none then reject }", 1, "1:15: error: `any` asks for values, `none` for no value", "write `attachment.name is none`: whether there are values at all"},
@@ -353,6 +354,16 @@ static void test_layout(void **state)
 		"    rule a { then reject \"\\\"\xc3\xa4 {mail.form}\" }\n"
 		"                              ^~~~~~~~~~~\n"
 		"    help: did you mean `mail.from`?\n");
+	expect_rules_report("\xef\xbb\xbfrule a { when spff == fail then reject }",
+		"t.rules:1:15: error: `spff` is no fact\n"
+		"    rule a { when spff == fail then reject }\n"
+		"                  ^~~~\n"
+		"    help: did you mean `spf`?\n");
+	expect_rules_report("\xef\xbb\xbfrul a { then reject }",
+		"t.rules:1:1: error: rule, list, for, test or include is expected here, not `rul`\n"
+		"    rul a { then reject }\n"
+		"    ^~~\n"
+		"    help: did you mean `rule`?\n");
 }
 
 /* A broken rule costs one message, and what stands behind it is read. */

@@ -240,14 +240,12 @@ static void test_lists_in_conditions(void **state)
 static void test_domains_are_put_into_ascii(void **state)
 {
 	(void)state;
-	expect_when(
-		"when mail.domain == \"bücher.example\"", "mail.domain == xn--bucher.example");
+	expect_when("when mail.domain == \"bücher.example\"", "mail.domain == xn--bucher.example");
 	expect_when("when mail.domain under \"Bücher.example\"",
 		"mail.domain under xn--bucher.example");
 	expect_when("when mail.from == \"jürgen@bücher.example\"",
 		"mail.from == jürgen@xn--bucher.example");
-	expect_when(
-		"when mail.from == \"jürgen@example.org\"", "mail.from == jürgen@example.org");
+	expect_when("when mail.from == \"jürgen@example.org\"", "mail.from == jürgen@example.org");
 	expect_when("when subject == \"bücher.example\"", "subject == bücher.example");
 }
 
