@@ -108,11 +108,13 @@ static void forget_recipient(const struct filter_view *view, struct call *call)
 	(void)call;
 }
 
-static void replay(void *context, void (*take)(void *, struct span), void *taker)
+static size_t replay(void *context, uint64_t from, void (*take)(void *, struct span), void *taker)
 {
 	struct offline *o = context;
+	struct span rest = span_from(span_first(o->session->message, o->fed), (size_t)from);
 
-	take(taker, span_first(o->session->message, o->fed));
+	take(taker, rest);
+	return rest.len;
 }
 
 static void open_pipeline(struct offline *o)

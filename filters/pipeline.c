@@ -12,6 +12,9 @@
 #include <stdlib.h>
 
 #include "filters/set.h"
+
+/* Bytes of a message that a call which began late gets in one round of the loop. */
+enum { CATCH_UP_MAX = 512 * 1024 };
 #include "lib/base/fail.h"
 
 /* Of a slot, beside its value. */
@@ -36,7 +39,8 @@ struct pipeline {
 	struct pipeline_stage stages[STAGE_COUNT];
 	struct call *calls;        /* that somebody waits for */
 	struct fact_value **given; /* owned, for each slot; NULL: nothing was given */
-	void (*replay)(void *context, void (*take)(void *, struct span), void *taker);
+	size_t (*replay)(
+		void *context, uint64_t from, void (*take)(void *, struct span), void *taker);
 	struct deferred deferred;
 	enum content_state content;
 	unsigned feed_round;
@@ -284,25 +288,42 @@ static void take_replay(void *taker, struct span content)
 		entry_of(call)->filter->feed(call, content);
 }
 
-/* Content that came before the call. */
+static void on_catch_up(struct timer *timer);
+
+/* Some of the content that came before the call; what is left has to wait for the loop's next
+ * round, or one long message would hold up all sessions. */
 static void catch_up(struct call *call)
 {
 	struct pipeline *pipeline = call->pipeline;
+	size_t size = 1, done = 0;
 
-	if (pipeline->content == CONTENT_NONE)
-		return;
-	call->fed = pipeline->feed_round;
-	if (pipeline->replay) {
+	while (size && done < CATCH_UP_MAX && !call->answered) {
 		call->busy++;
-		pipeline->replay(pipeline->context, take_replay, call);
+		size = pipeline->replay ? pipeline->replay(pipeline->context, call->replayed,
+						  take_replay, call)
+					: 0;
 		call->busy--;
+		call->replayed += size;
+		done += size;
 	}
 	if (call->answered) {
 		pipeline_done(call);
 		return;
 	}
+	call->behind = size > 0;
+	if (call->behind) {
+		call->timer.fire = on_catch_up;
+		timer_set(&pipeline->filters->setup.loop->timers, &call->timer, 0);
+		return;
+	}
+	call->fed = pipeline->feed_round;
 	if (pipeline->content == CONTENT_ENDED && feed_call(call, SPAN_NONE))
 		set_deadline(call);
+}
+
+static void on_catch_up(struct timer *timer)
+{
+	catch_up(CONTAINER_OF(timer, struct call, timer));
 }
 
 static void run_call(struct call *call)
@@ -319,10 +340,10 @@ static void run_call(struct call *call)
 		return;
 	}
 	call->state = CALL_WAITING;
-	if (is_fed(call)) /* how long the client takes is not the filter's fault */
-		catch_up(call);
-	else
+	if (!is_fed(call))
 		set_deadline(call);
+	else if (call->pipeline->content != CONTENT_NONE)
+		catch_up(call); /* how long the client takes is not the filter's fault */
 }
 
 /* --- what must be known first --- */
@@ -667,8 +688,9 @@ void pipeline_give(struct pipeline *pipeline, size_t slot, const struct fact_val
 
 /* --- content --- */
 
-void pipeline_replay(struct pipeline *pipeline,
-	void (*replay)(void *context, void (*take)(void *, struct span), void *taker))
+void pipeline_replay(
+	struct pipeline *pipeline, size_t (*replay)(void *context, uint64_t from,
+					   void (*take)(void *, struct span), void *taker))
 {
 	pipeline->replay = replay;
 }
@@ -682,7 +704,7 @@ bool pipeline_feed(struct pipeline *pipeline, struct span content)
 	pipeline->feed_round++;
 	pipeline->content = content.len ? CONTENT_COMES : CONTENT_ENDED;
 	for (call = pipeline->calls; call;) {
-		if (!is_fed(call) || call->fed == pipeline->feed_round) {
+		if (!is_fed(call) || call->behind || call->fed == pipeline->feed_round) {
 			call = call->next;
 			continue;
 		}

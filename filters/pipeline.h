@@ -136,12 +136,14 @@ bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
 void pipeline_give(struct pipeline *pipeline, size_t slot, const struct fact_value *value);
 
 /* Each message's content, for calls that are fed: those of the stages HEADER and MESSAGE, which may
- * be entered while it still comes. replay: for a call that starts late, has all content that was
- * fed so far handed to `take`; gets the pipeline's context. An empty span is the end, from which
- * deadlines of fed calls run. true: as above. The next content begins once STAGE_MAIL, HEADER or
- * MESSAGE was left. */
-void pipeline_replay(struct pipeline *pipeline,
-	void (*replay)(void *context, void (*take)(void *, struct span), void *taker));
+ * be entered while it still comes. replay: for a call that starts late, has a piece of the content
+ * that was fed so far handed to `take`, from a byte on, and says how long it is; 0: there is no
+ * more. A long message is caught up with a piece at a time, the loop turning between. An empty span
+ * is the end, from which deadlines of fed calls run. true: as above. The next content begins once
+ * STAGE_MAIL, HEADER or MESSAGE was left. */
+void pipeline_replay(
+	struct pipeline *pipeline, size_t (*replay)(void *context, uint64_t from,
+					   void (*take)(void *, struct span), void *taker));
 bool pipeline_feed(struct pipeline *pipeline, struct span content) MUST_CHECK;
 
 /* How long a slot took, from the start of its call, in microseconds, and who measured it: for

@@ -154,7 +154,9 @@ struct call {
 	void *own;
 	struct found *found; /* owned; as many as n_found */
 	unsigned n_found;
-	unsigned fed; /* the last pipeline->feed_round that it saw */
+	unsigned fed;      /* the last pipeline->feed_round that it saw */
+	bool behind;       /* it has not seen all that came before it began */
+	uint64_t replayed; /* bytes of that which it has seen */
 	uint32_t text_bytes;
 };
 

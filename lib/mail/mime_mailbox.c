@@ -22,6 +22,7 @@ struct mailbox_parse {
 	size_t word_count;
 	struct span comment; /* the last one; at NULL: none */
 	bool given;          /* an address in brackets was */
+	size_t open_quote;   /* index of the first quote that nothing closes, once one is met */
 };
 
 static bool is_blank(char c)
@@ -57,18 +58,30 @@ static size_t quote_end(struct span s, size_t at)
 	return at + 1;
 }
 
+/* The same for a text in which quotes are looked for again and again: behind an open one all are
+ * open (a look from there passes over the others, escaped, in the same step), and none is looked
+ * for to the end once more. *open: SIZE_MAX to begin with. */
+static size_t next_quote_end(struct span s, size_t at, size_t *open)
+{
+	size_t end = at < *open ? quote_end(s, at) : at + 1;
+
+	if (end == at + 1 && at < *open)
+		*open = at;
+	return end;
+}
+
 /* Without comments, and without blanks outside of quotes. */
 static struct span compact(struct span s, struct arena *arena)
 {
 	char *text = arena_alloc(arena, s.len + 1);
-	size_t len = 0;
+	size_t len = 0, open = SIZE_MAX;
 
 	for (size_t i = 0, end; i < s.len; i = end) {
 		end = i + 1;
 		if (s.at[i] == '(') {
 			end = comment_end(s, i);
 		} else if (s.at[i] == '"') {
-			end = quote_end(s, i);
+			end = next_quote_end(s, i, &open);
 			memcpy(text + len, s.at + i, end - i);
 			len += end - i;
 		} else if (!is_blank(s.at[i])) {
@@ -199,7 +212,7 @@ static size_t take_brackets(struct mailbox_parse *p, struct span s, size_t at)
 	size_t end = at + 1;
 
 	while (end < s.len && s.at[end] != '>' && s.at[end] != '<')
-		end = s.at[end] == '"' ? quote_end(s, end) : end + 1;
+		end = s.at[end] == '"' ? next_quote_end(s, end, &p->open_quote) : end + 1;
 	add(p, without_route(compact(span_make(s.at + at + 1, end - at - 1), p->arena)),
 		p->word_count, p->word_count);
 	p->given = true;
@@ -235,7 +248,7 @@ static size_t take_word(struct mailbox_parse *p, struct span s, size_t at)
 		struct span word = span_make(s.at + at, end - at);
 
 		if (s.at[end] == '"') {
-			end = quote_end(s, end);
+			end = next_quote_end(s, end, &p->open_quote);
 		} else if (s.at[end] == ':' && is_plain(word)) {
 			end++;
 			break;
@@ -269,7 +282,8 @@ static bool begins_group(const struct mailbox_parse *p)
 void mailboxes_parse(const struct charsets *charsets, struct span body, struct arena *arena,
 	struct mime_mailboxes *out)
 {
-	struct mailbox_parse p = {.charsets = charsets, .arena = arena, .out = out};
+	struct mailbox_parse p = {
+		.charsets = charsets, .arena = arena, .out = out, .open_quote = SIZE_MAX};
 	struct span s = header_text(body, arena);
 
 	*out = (struct mime_mailboxes){

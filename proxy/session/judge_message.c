@@ -35,41 +35,35 @@ static bool look_all(struct transaction *t, enum stage reached)
 	return ready;
 }
 
-/* All of the spool so far, piece by piece. */
-static void each_piece(const struct spool *spool, void (*take)(void *, struct span), void *taker)
-{
-	uint64_t offset = 0;
-	char *piece;
-
-	take(taker, spool_memory(spool));
-	if (spool->fd < 0)
-		return;
-	piece = memory_new(REPLAY_SIZE);
-	while (offset < spool->file_len) {
-		ssize_t got = pread(spool->fd, piece, REPLAY_SIZE, (off_t)offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		take(taker, span_make(piece, (size_t)got));
-		offset += (uint64_t)got;
-	}
-	free(piece);
-}
-
-/* What came before a call was started. */
-void judge_replay(void *context, void (*take)(void *, struct span), void *taker)
+/* What came before a call was started: a piece of the spool. */
+size_t judge_replay(void *context, uint64_t from, void (*take)(void *, struct span), void *taker)
 {
 	const struct session *s = context;
+	const struct spool *spool = &s->transaction->message.spool;
+	struct span memory = spool_memory(spool);
+	ssize_t got;
+	char *piece;
 
-	each_piece(&s->transaction->message.spool, take, taker);
+	if (from < memory.len) {
+		memory = span_first(span_from(memory, (size_t)from), REPLAY_SIZE);
+		take(taker, memory);
+		return memory.len;
+	}
+	from -= memory.len;
+	if (spool->fd < 0 || from >= spool->file_len)
+		return 0;
+	piece = memory_new(REPLAY_SIZE);
+	do {
+		got = pread(spool->fd, piece, REPLAY_SIZE, (off_t)(spool->file_start + from));
+	} while (got < 0 && errno == EINTR);
+	if (got > 0)
+		take(taker, span_make(piece, (size_t)got));
+	free(piece);
+	return got > 0 ? (size_t)got : 0;
 }
 
-static void feed(void *context, struct span content)
+static void feed(struct transaction *t, struct span content)
 {
-	struct transaction *t = context;
-
 	if (content.len && pipeline_feed(t->session->judge->pipeline, content))
 		look_all(t, STAGE_MESSAGE);
 }
@@ -89,7 +83,7 @@ void judge_header(struct transaction *t)
 	/* What the header section alone settles needs no look at the body. */
 	look_all(t, STAGE_HEADER);
 	look_all(t, STAGE_MESSAGE);
-	each_piece(&t->message.spool, feed, t);
+	feed(t, spool_memory(&t->message.spool)); /* all of it is in memory yet */
 }
 
 void judge_content(struct transaction *t, struct span content)

@@ -43,6 +43,6 @@ enum call_status judge_ask_recipient(
 void judge_forget_recipient(const struct filter_view *view, struct call *call);
 
 /* For the pipeline: what came of the content before a call was started. context: the session. */
-void judge_replay(void *context, void (*take)(void *, struct span), void *taker);
+size_t judge_replay(void *context, uint64_t from, void (*take)(void *, struct span), void *taker);
 
 #endif

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <time.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,6 +160,7 @@ static void test_mailboxes(void **state)
 		/* An address in the name is a name. */
 		{" \"x@y.z\" <a@b.c>", "x@y.z|a@b.c|b.c;"},
 		{" x@y.z <a@b.c>", "x@y.z|a@b.c|b.c;"},
+		{" \"x \"y\\\" <a@b.c>", "x y\"|a@b.c|b.c;"},
 		/* Malformed, and no address gets lost. */
 		{" John Doe a@b.c", "John Doe|a@b.c|b.c;"},
 		{" a@b.c d@e.f", "d@e.f|a@b.c|b.c;a@b.c|d@e.f|e.f;"},
@@ -203,6 +205,29 @@ static void test_many_mailboxes(void **state)
 	assert_int_equal(all.count, 1000);
 	assert_int_equal(all.kept, MIME_MAILBOXES_MAX);
 	buffer_free(&text);
+}
+
+/* Quotes that nothing closes are not looked for to the end each: 15 such fields took half a second.
+ */
+static void test_open_quotes(void **state)
+{
+	static const char *const heads[] = {"", "a@b.c ", "<", "x, \"y\" <a@b.c>, "};
+	struct house *h = *state;
+	clock_t begin = clock();
+
+	for (int round = 0; round < 5; round++) {
+		for (size_t i = 0; i < COUNT_OF(heads); i++) {
+			struct buffer text = BUFFER_INIT(MIME_FIELD_MAX);
+			struct mime_mailboxes all;
+
+			assert_true(buffer_add_text(&text, heads[i]));
+			while (text.len < MIME_FIELD_MAX - 2)
+				assert_true(buffer_add_text(&text, "\"\\"));
+			mailboxes_parse(h->charsets, buffer_span(&text), h->arena, &all);
+			buffer_free(&text);
+		}
+	}
+	assert_true(clock() - begin < CLOCKS_PER_SEC / 4);
 }
 
 static void test_charsets(void **state)
@@ -291,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_angle),
 		cmocka_unit_test(test_mailboxes),
 		cmocka_unit_test(test_many_mailboxes),
+		cmocka_unit_test(test_open_quotes),
 		cmocka_unit_test(test_charsets),
 		cmocka_unit_test(test_charset_full),
 		cmocka_unit_test(test_no_files),

@@ -9,6 +9,7 @@
 
 #include "filters/pipeline.h"
 #include "filters/set.h"
+#include "lib/base/fail.h"
 
 /* --- filters --- */
 
@@ -232,11 +233,18 @@ static void on_changed(void *context)
 		pipeline_free(&pipeline);
 }
 
-static void on_replay(void *context, void (*take)(void *, struct span), void *taker)
+static size_t on_replay(
+	void *context, uint64_t from, void (*take)(void *, struct span), void *taker)
 {
 	assert_ptr_equal(context, &view);
-	for (size_t i = 0; i < n_content; i++)
-		take(taker, content[i]);
+	for (size_t i = 0; i < n_content; i++) {
+		if (from < content[i].len) {
+			take(taker, span_from(content[i], (size_t)from));
+			return content[i].len - (size_t)from;
+		}
+		from -= content[i].len;
+	}
+	return 0;
 }
 
 /* A slot as rules would ask for it; its number. */
@@ -1039,6 +1047,45 @@ static void test_feed_late(void **state)
 	assert_true(value(size)->items[0].number == 3);
 }
 
+/* A long message is caught up with in steps, whatever comes or goes between. */
+static void test_feed_late_and_long(void **state)
+{
+	enum { PIECE = 256 * 1024 };
+	size_t size = slot_for("fed.size", NULL, NULL);
+	char *bytes = memory_zeroed(PIECE);
+
+	(void)state;
+	begin();
+	enter(STAGE_HEADER);
+	enter(STAGE_MESSAGE);
+	for (int i = 0; i < 6; i++)
+		assert_false(feed(span_make(bytes, PIECE)));
+	assert_false(want(size));
+	assert_false(feed(span_make(bytes, PIECE))); /* comes while it is behind */
+	assert_false(feed(SPAN_NONE));
+	assert_int_equal(value(size)->state, FACT_PENDING);
+	assert_false(want_nothing());
+	assert_int_equal(cancels, 1);
+	assert_false(want(size));
+	for (int i = 0; i < 100 && value(size)->state == FACT_PENDING; i++) {
+		assert_int_equal(changes, 0);
+		pass(10);
+	}
+	assert_int_equal(changes, 1);
+	assert_true(value(size)->items[0].number == 7 * PIECE);
+	assert_false(want_nothing());
+	pipeline_leave(pipeline, STAGE_MESSAGE);
+	enter(STAGE_MESSAGE);
+	n_content = 0;
+	for (int i = 0; i < 6; i++)
+		assert_false(feed(span_make(bytes, PIECE)));
+	assert_false(want(size));
+	pipeline_leave(pipeline, STAGE_MESSAGE); /* in the middle */
+	pass(100);
+	assert_int_equal(changes, 1);
+	free(bytes);
+}
+
 static void test_feed_deadline(void **state)
 {
 	size_t size = slot_for("fed.size", NULL, NULL);
@@ -1458,6 +1505,7 @@ int main(void)
 		CASE(test_give),
 		CASE(test_feed),
 		CASE(test_feed_late),
+		CASE(test_feed_late_and_long),
 		CASE(test_feed_deadline),
 		CASE(test_option_mistakes),
 		CASE(test_options),
