@@ -366,6 +366,17 @@ static void test_layout(void **state)
 		"    help: did you mean `rule`?\n");
 }
 
+/* Domains are known in ASCII, so this finds none. */
+static void test_domains_contain_only_ascii(void **state)
+{
+	(void)state;
+	expect_rules_report("rule a { when mail.domain contains \"bü\" then reject }",
+		"t.rules:1:36: warning: domains are known in ASCII (xn--...): none contains this\n"
+		"    rule a { when mail.domain contains \"bü\" then reject }\n"
+		"                                       ^~~~\n");
+	expect_rules_report("rule a { when mail.from contains \"bü\" then reject }", "");
+}
+
 /* A broken rule costs one message, and what stands behind it is read. */
 static void test_recovery(void **state)
 {
@@ -601,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_comparisons),
 		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_domains_contain_only_ascii),
 		cmocka_unit_test(test_recovery),
 		cmocka_unit_test(test_score_ranges),
 		cmocka_unit_test(test_twice),
