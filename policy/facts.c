@@ -150,48 +150,6 @@ const char *fact_expects(const struct fact *fact, struct arena *arena)
 	return arena_print(arena, "one of %s", fact_choices(fact, arena));
 }
 
-/* --- domains in ASCII --- */
-
-/* Where the domain begins. */
-static size_t find_domain(enum fact_type type, struct span text)
-{
-	const char *at = type == TYPE_MAIL && text.len ? memrchr(text.at, '@', text.len) : NULL;
-	size_t from = at ? (size_t)(at - text.at) + 1 : type == TYPE_MAIL ? text.len : 0;
-
-	if (span_starts(span_from(text, from), SPAN("*.")))
-		return from + 2;
-	return from + span_starts(span_from(text, from), SPAN("."));
-}
-
-bool fact_text_is_wide(enum fact_type type, struct span text)
-{
-	if (type != TYPE_DOMAIN && type != TYPE_MAIL)
-		return false;
-	for (size_t i = find_domain(type, text); i < text.len; i++)
-		if ((unsigned char)text.at[i] > 127)
-			return true;
-	return false;
-}
-
-bool fact_text_ascii(
-	enum fact_type type, domain_ascii *ascii, struct span *text, struct arena *arena)
-{
-	size_t from = find_domain(type, *text), len = text->len;
-	struct buffer out = BUFFER_INIT(len + DOMAIN_MAX);
-	bool angle, ok;
-
-	if (!fact_text_is_wide(type, *text))
-		return true;
-	angle = type == TYPE_MAIL && text->at[len - 1] == '>';
-	ok = buffer_add(&out, span_first(*text, from)) &&
-	     ascii(span_from(span_first(*text, len - angle), from), &out) &&
-	     (!angle || buffer_add_char(&out, '>'));
-	if (ok)
-		*text = arena_span(arena, buffer_span(&out));
-	buffer_free(&out);
-	return ok;
-}
-
 /* --- values as text --- */
 
 static bool datum_write(const struct fact *fact, const union fact_datum *datum, struct buffer *out)

@@ -15,6 +15,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/buffer.h"
+#include "lib/base/idn.h"
 #include "lib/base/ip.h"
 #include "lib/base/span.h"
 
@@ -146,22 +147,21 @@ const char *fact_choices(const struct fact *fact, struct arena *arena);
 /* What a value of the fact looks like: "a size, such as 25MB". In the arena or static. */
 const char *fact_expects(const struct fact *fact, struct arena *arena);
 
-/*
- * One domain has several spellings, bücher.example and xn--bcher-kva.example; in facts, rules and
- * lists it is the one in ASCII. What knows how (RFC 5891) lies above this layer: it adds the domain
- * to `out`; false: there is no such domain, or out is full.
- */
-typedef bool domain_ascii(struct span domain, struct buffer *out);
+/* Whether a value of the type holds a domain that is not in ASCII, and puts it into ASCII: facts,
+ * rules and lists have domains in that spelling (idn.h). Other types stay as they are. */
+static inline bool fact_text_is_wide(enum fact_type type, struct span text)
+{
+	return (type == TYPE_DOMAIN || type == TYPE_MAIL) &&
+	       idn_is_wide(type == TYPE_MAIL ? IDN_MAILBOX : IDN_DOMAIN, text);
+}
 
-/* Puts the domain in a text into ASCII: all of TYPE_DOMAIN, of TYPE_MAIL what stands behind the
- * last
- * @; `*.` and `.` may precede it, as in lists. Others stay, and so does what is ASCII already; what
- * changes lies in the arena. false: the domain can't be written so; the text stays. */
-bool fact_text_ascii(enum fact_type type, domain_ascii *ascii, struct span *text,
-	struct arena *arena) MUST_CHECK;
-
-/* Whether fact_text_ascii would change the text. */
-bool fact_text_is_wide(enum fact_type type, struct span text);
+static inline bool fact_text_ascii(
+	enum fact_type type, domain_ascii *ascii, struct span *text, struct arena *arena)
+{
+	if (type != TYPE_DOMAIN && type != TYPE_MAIL)
+		return true;
+	return idn_to_ascii(type == TYPE_MAIL ? IDN_MAILBOX : IDN_DOMAIN, ascii, text, arena);
+}
 
 /* Values as text, for people and for {field} in texts: several are joined by ", ". false: out is
  * full. */
