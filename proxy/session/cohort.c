@@ -73,12 +73,25 @@ struct cohort *cohort_join(
 	return *at;
 }
 
+/* Of two that go on alike the one with the higher score is marked the more. */
+static bool is_sterner(const struct cohort *a, const struct cohort *b)
+{
+	enum sternness of_a = outcome_sternness(&a->outcome), of_b = outcome_sternness(&b->outcome);
+	int64_t low_a = 0, low_b = 0, high;
+
+	if (of_a != of_b || !a->evaluation)
+		return of_a > of_b;
+	evaluation_score(a->evaluation, &low_a, &high);
+	evaluation_score(b->evaluation, &low_b, &high);
+	return low_a > low_b;
+}
+
 void cohorts_merge(struct transaction *t)
 {
 	struct cohort *sternest = t->cohorts;
 
 	for (struct cohort *c = t->cohorts->next; c; c = c->next)
-		if (outcome_sternness(&c->outcome) > outcome_sternness(&sternest->outcome))
+		if (is_sterner(c, sternest))
 			sternest = c;
 	for (struct cohort *c = t->cohorts; c; c = c->next) {
 		if (c->delay_ms > sternest->delay_ms)
