@@ -13,15 +13,15 @@
 struct worker;
 
 struct bench {
-	const struct policy *policy;     /* borrowed */
-	struct loop *loop;               /* borrowed */
-	struct filters *filters;         /* owned */
-	struct dns *dns;                 /* owned */
-	struct arena *arena;             /* owned */
-	struct evaluation *evaluation;   /* for looks before there is a transaction */
-	bool *wanted, *waits;            /* by slot, scratch */
+	const struct policy *policy;                  /* borrowed */
+	struct loop *loop;                            /* borrowed */
+	struct filters *filters;                      /* owned */
+	struct dns *dns;                              /* owned */
+	struct arena *arena;                          /* owned */
+	struct evaluation *evaluation;                /* for looks before there is a transaction */
+	bool *wanted, *waits;                         /* by slot, scratch */
 	const struct slot *early_talker, *rcpt_valid; /* NULL: no rule reads it */
-	uint64_t *hits;                  /* by rule: transactions in which it was true */
+	uint64_t *hits; /* by rule: transactions in which it was true */
 };
 
 /* NULL in *out when there is no rule; false: a filter or the resolver can't be opened. */
@@ -40,8 +40,7 @@ const struct slot *bench_slot(const struct bench *bench, const char *fact);
 
 /* Marks what is known of a recipient at once: it is kept with it, since a text that is written much
  * later may quote it. */
-void bench_want_own(
-	const struct policy *policy, const struct subject *subject, bool *wanted);
+void bench_want_own(const struct policy *policy, const struct subject *subject, bool *wanted);
 
 /* A verdict is spoken: the rules that were true are counted. */
 void bench_count(struct bench *bench, const struct evaluation *evaluation);
