@@ -3,11 +3,11 @@
 import fcntl
 import json
 import os
-import shutil
 import pty
+import shutil
 import subprocess
-from pathlib import Path
 import time
+from pathlib import Path
 
 import pytest
 
