@@ -4,12 +4,7 @@
 
 static bool is_lmtp(const struct config *config, const char *backend)
 {
-	if (!config)
-		return false;
-	for (size_t i = 0; backend && i < config->n_backends; i++)
-		if (strcmp(config->backends[i].name, backend) == 0)
-			return config->backends[i].protocol == BACKEND_LMTP;
-	return config->backends[0].protocol == BACKEND_LMTP;
+	return config && config_backend(config, backend)->protocol == BACKEND_LMTP;
 }
 
 static bool same_backend(const struct sharer *a, const struct sharer *b)

@@ -32,6 +32,14 @@ struct config *config_parse(
 	return result.config;
 }
 
+const struct backend_config *config_backend(const struct config *config, const char *name)
+{
+	for (size_t i = 0; name && i < config->n_backends; i++)
+		if (strcmp(config->backends[i].name, name) == 0)
+			return &config->backends[i];
+	return &config->backends[0];
+}
+
 bool config_relays(const struct config *config, struct span domain)
 {
 	if (config->relay_any)

@@ -224,6 +224,9 @@ struct config *config_parse(const struct bundle *bundle, struct buffer *report, 
 	size_t *n_warnings) MUST_CHECK;
 void config_free(struct config **config);
 
+/* The backend of this name; the default for NULL and for a name that there is none of. */
+const struct backend_config *config_backend(const struct config *config, const char *name);
+
 /* Whether mail to the domain is taken: relay_domains. */
 bool config_relays(const struct config *config, struct span domain);
 

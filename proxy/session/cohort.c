@@ -9,10 +9,7 @@
 /* LMTP answers for each recipient after the data, SMTP once for all (RFC 2033 4.2). */
 static bool speaks_lmtp(const struct config *config, const char *backend)
 {
-	for (size_t i = 0; backend && i < config->n_backends; i++)
-		if (strcmp(config->backends[i].name, backend) == 0)
-			return config->backends[i].protocol == BACKEND_LMTP;
-	return config->backends[0].protocol == BACKEND_LMTP;
+	return config_backend(config, backend)->protocol == BACKEND_LMTP;
 }
 
 static bool same_backend(const char *a, const char *b)

@@ -8,14 +8,6 @@
 #include "lib/base/fail.h"
 #include "proxy/session/judging.h"
 
-static bool verifies(const struct config *config, const char *backend)
-{
-	for (size_t i = 0; backend && i < config->n_backends; i++)
-		if (strcmp(config->backends[i].name, backend) == 0)
-			return config->backends[i].verify_recipients;
-	return config->backends[0].verify_recipients;
-}
-
 static void answer_call(struct call *call, unsigned fact, enum check_outcome outcome)
 {
 	if (outcome == CHECK_WELCOME || outcome == CHECK_REFUSED)
@@ -42,7 +34,7 @@ enum call_status judge_ask_recipient(
 	struct session *s = j->session;
 	const char *backend = evaluation_route(j->candidate);
 
-	if (!verifies(s->worker->config, backend)) {
+	if (!config_backend(s->worker->config, backend)->verify_recipients) {
 		call_fail(call, fact, "verify_recipients is off");
 		return CALL_DONE;
 	}
