@@ -66,8 +66,12 @@ enum fact_flags {
 	FACT_ASKS = 1024,   /* others are asked, or it is waited for: begun when what is known at
 			       once still leaves it wanted */
 	FACT_OF_BACKEND = 2048, /* the backend is asked, so a rule with `route` can't read it */
-	FACT_TOGETHER = 4096 /* with FACT_OF_TEXT alone: its texts are names, without case, and one
-				call looks for all of them (call_add_text_of) */
+	FACT_TOGETHER = 4096, /* with FACT_OF_TEXT alone: its texts are names, without case, and one
+				 call looks for all of them (call_add_text_of) */
+	FACT_AUTHRES = 8192,  /* texts that stand in Authentication-Results: each is a resinfo (RFC
+				 8601 2.2), "spf=pass smtp.mailfrom=example.com" */
+	FACT_TRACE = 16384    /* texts that are put above a message that goes on: each is a field,
+				 "Received-SPF: pass ..." */
 };
 
 struct fact_choice {

@@ -11,8 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-BASE, MAIL, NET, STORE = "lib/base", "lib/mail", "lib/net", "lib/store"
-LIBRARIES = {BASE, MAIL, NET, STORE}
+BASE, MAIL, NET, AUTHN, STORE = "lib/base", "lib/mail", "lib/net", "lib/authn", "lib/store"
+LIBRARIES = {BASE, MAIL, NET, AUTHN, STORE}
 PROXY = ["config", "message", "backend", "session", "process"]  # each sees those before it
 CARRIER = LIBRARIES | {"policy", "filters", "proxy"} | {f"proxy/{room}" for room in PROXY}
 
@@ -21,7 +21,9 @@ LAYERS = {
     BASE: set(),
     MAIL: {BASE},
     NET: {BASE},
+    AUTHN: {BASE, NET},
     STORE: {BASE, NET},
+    "authn": {BASE, MAIL, AUTHN},
     "policy": {BASE},
     "filters": LIBRARIES | {"policy/facts.h"},
     **{f"proxy/{room}": LIBRARIES | {"policy"} | {f"proxy/{lower}" for lower in PROXY[:i]}
@@ -29,7 +31,7 @@ LAYERS = {
        for i, room in enumerate(PROXY)},
     "proxy": CARRIER,
     "admin": CARRIER,
-    "tests": CARRIER | {"admin"},
+    "tests": CARRIER | {"admin", "authn"},
     "bench": set(),  # measures from outside
 }
 
