@@ -11,11 +11,13 @@
  */
 #include "authn/dkim.h"
 
+#include <inttypes.h>
 #include <opendkim/dkim.h>
 #include <stdlib.h>
 
 #include "authn/dkim_fields.h"
 #include "authn/dkim_guard.h"
+#include "authn/dkim_header.h"
 #include "authn/dkim_key.h"
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
@@ -24,18 +26,20 @@ struct dkim_library {
 	DKIM_LIB *lib; /* owned */
 };
 
+/* The signatures that the library is shown: the claims', and two that we make up. */
+enum { RULERS = DKIM_SIGNATURES_MAX, SLOTS = RULERS + 2 };
+
 struct dkim_check {
 	struct dkim_library *library; /* borrowed */
 	struct arena *arena;          /* borrowed */
+	struct span section;          /* borrowed */
 	struct dkim_claim claims[DKIM_SIGNATURES_MAX];
 	size_t n_claims, n_more;
-	DKIM *handle; /* owned; NULL: no claim is open */
-	/* The claims' signatures there; NULL: it was not shown to the library. */
-	DKIM_SIGINFO *hashes[DKIM_SIGNATURES_MAX];
-	DKIM *ruler;              /* owned; NULL: no claim has l= */
-	DKIM_SIGINFO *lengths[2]; /* of the ruler: simple, relaxed */
-	char last[2];             /* of the body, for it may lack a line end */
-	bool has_body;
+	bool by_hand[DKIM_SIGNATURES_MAX]; /* the header's hash is not to be the library's */
+	DKIM *handle;                      /* owned; NULL: no claim was open */
+	DKIM_SIGINFO *slots[SLOTS];        /* NULL: not shown */
+	char last[2];                      /* of the body, for it may lack a line end */
+	bool has_body, is_ruled;           /* is_ruled: the rulers are there */
 };
 
 /* --- the library --- */
@@ -105,13 +109,6 @@ static DKIM *handle_new(struct dkim_library *library)
 	return handle;
 }
 
-static void handle_free(DKIM **handle)
-{
-	if (*handle)
-		(void)dkim_free(*handle);
-	*handle = NULL;
-}
-
 /* --- headers --- */
 
 static void refuse_all(struct dkim_check *check, const char *problem)
@@ -134,8 +131,9 @@ static bool is_signature(const struct header_field *field)
 	return header_is(field, SPAN("DKIM-Signature"));
 }
 
-static void claims_read(struct dkim_check *check, struct span section, uint64_t now_s)
+static void claims_read(struct dkim_check *check, uint64_t now_s)
 {
+	struct span section = check->section;
 	struct header_field field;
 
 	while (header_next(&section, &field)) {
@@ -147,28 +145,6 @@ static void claims_read(struct dkim_check *check, struct span section, uint64_t 
 			dkim_claim_read(
 				&field, now_s, check->arena, &check->claims[check->n_claims++]);
 	}
-}
-
-/* Some sign the signatures that were there before. Then these must be shown to the library as well,
- * which reads them as signatures; returns whether that is so. */
-static bool sign_signatures(struct dkim_check *check)
-{
-	bool all_safe = check->n_more == 0, some = false;
-
-	for (size_t i = 0; i < check->n_claims; i++)
-		all_safe = all_safe && check->claims[i].safe;
-	for (size_t i = 0; i < check->n_claims; i++) {
-		struct dkim_claim *claim = &check->claims[i];
-
-		if (!dkim_claim_is_open(claim) || !dkim_claim_names(claim, SPAN("DKIM-Signature")))
-			continue;
-		if (all_safe)
-			some = true;
-		else
-			dkim_claim_refuse(
-				claim, DKIM_IS_PERMERROR, "it signs signatures that can't be read");
-	}
-	return some;
 }
 
 /* Without the line's end. */
@@ -199,12 +175,13 @@ static bool is_odd(struct span text)
 	return false;
 }
 
-static void refuse_odd(struct dkim_check *check, struct span name)
+/* The library takes the field for something else: who signs it is hashed here. */
+static void take_from_library(struct dkim_check *check, struct span name, bool relaxed_only)
 {
 	for (size_t i = 0; i < check->n_claims; i++)
-		if (check->claims[i].relaxed_header && dkim_claim_names(&check->claims[i], name))
-			dkim_claim_refuse(&check->claims[i], DKIM_IS_PERMERROR,
-				"a signed field holds control characters");
+		if (dkim_claim_names(&check->claims[i], name) &&
+			(check->claims[i].relaxed_header || !relaxed_only))
+			check->by_hand[i] = true;
 }
 
 static void feed_field(
@@ -215,109 +192,103 @@ static void feed_field(
 	if (!dkim_names_take(names, field->name))
 		return;
 	if (is_odd(text))
-		refuse_odd(check, field->name);
-	/* It refuses some names: blanks other than ' ' before the colon, a semicolon within. */
-	(void)feed(check->handle, text);
+		take_from_library(check, field->name, true);
+	/* It refuses some: tabs and folds before the colon. */
+	if (!feed(check->handle, text))
+		take_from_library(check, field->name, false);
 }
 
-/* fed: the claims whose fields were shown to the library, in order; returns how many. */
-static size_t feed_section(
-	struct dkim_check *check, struct span section, size_t fed[DKIM_SIGNATURES_MAX])
+/* A signature that asks for the same of the body, and for no more than a From. */
+static void feed_stand_in(struct dkim_check *check, bool relaxed_body, const uint64_t *limit)
 {
-	bool signatures_too = sign_signatures(check);
+	struct span text = span_text(arena_print(check->arena,
+		"DKIM-Signature: v=1; a=rsa-sha256; c=simple/%s; d=a.example; s=a; h=from; "
+		"bh=AAAA; b=AAAA",
+		relaxed_body ? "relaxed" : "simple"));
+
+	if (limit)
+		text = span_text(
+			arena_print(check->arena, "%.*s; l=%" PRIu64, SPAN_ARGS(text), *limit));
+	ENSURE(feed(check->handle, text));
+}
+
+static void feed_claim(struct dkim_check *check, size_t number)
+{
+	const struct dkim_claim *claim = &check->claims[number];
+
+	/* A signature that signs signatures: of those the library is not shown all. */
+	if (claim->misread || dkim_claim_names(claim, SPAN("DKIM-Signature")))
+		check->by_hand[number] = true;
+	if (claim->misread)
+		feed_stand_in(check, claim->relaxed_body, claim->limited ? &claim->limit : NULL);
+	else
+		(void)feed(check->handle, field_text(&claim->field));
+}
+
+static void feed_section(struct dkim_check *check)
+{
+	struct span section = check->section;
 	struct dkim_names names;
 	struct header_field field;
-	size_t n_fed = 0, number = 0;
 
 	dkim_names_collect(&names, check->claims, check->n_claims, check->arena);
 	dkim_names_count(&names, section);
-	while (header_next(&section, &field)) {
-		if (!is_signature(&field)) {
+	while (header_next(&section, &field))
+		if (!is_signature(&field))
 			feed_field(check, &names, &field);
-		} else if (number < check->n_claims) {
-			const struct dkim_claim *claim = &check->claims[number];
-
-			if (dkim_claim_is_open(claim) || (signatures_too && claim->safe)) {
-				(void)feed(check->handle, field_text(&field));
-				fed[n_fed++] = number;
-			}
-			number++;
-		}
-	}
-	return n_fed;
 }
 
-/* The library's signatures are the claims' now, and it is to verify none of them. */
-static void signatures_find(struct dkim_check *check, const size_t *fed, size_t n_fed)
+/* The order in which signatures are shown, as slots; returns how many. The library does not say how
+ * long a body is beyond l=: so two more measure it, which have none. */
+static size_t feed_signatures(struct dkim_check *check, size_t order[SLOTS])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < check->n_claims; i++) {
+		if (!dkim_claim_is_open(&check->claims[i]))
+			continue;
+		feed_claim(check, i);
+		order[n++] = i;
+		check->is_ruled = check->is_ruled || check->claims[i].limited;
+	}
+	for (size_t relaxed = 0; check->is_ruled && relaxed < 2; relaxed++) {
+		feed_stand_in(check, relaxed, NULL);
+		order[n++] = RULERS + relaxed;
+	}
+	return n;
+}
+
+/* The library's signatures are known by their order. It is to verify none of them. */
+static bool slots_fill(struct dkim_check *check, const size_t *order, size_t n)
 {
 	DKIM_SIGINFO **sigs;
-	int n;
+	int n_sigs;
 
-	if (dkim_getsiglist(check->handle, &sigs, &n) != DKIM_STAT_OK || (size_t)n != n_fed) {
-		refuse_all(check, "the signatures can't be told apart");
-		return;
-	}
-	for (size_t i = 0; i < n_fed; i++) {
-		struct dkim_claim *claim = &check->claims[fed[i]];
+	if (dkim_getsiglist(check->handle, &sigs, &n_sigs) != DKIM_STAT_OK || (size_t)n_sigs != n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
 		DKIM_SIGERROR error = dkim_sig_geterror(sigs[i]);
 
 		dkim_sig_ignore(sigs[i]);
+		/* One with an error has no hashes, and the library aborts when asked for them. */
 		if (error == DKIM_SIGERROR_UNKNOWN)
-			check->hashes[fed[i]] = sigs[i];
-		else
-			dkim_claim_refuse(claim, DKIM_IS_PERMERROR, dkim_sig_geterrorstr(error));
+			check->slots[order[i]] = sigs[i];
+		else if (order[i] < RULERS)
+			dkim_claim_refuse(&check->claims[order[i]], DKIM_IS_PERMERROR,
+				dkim_sig_geterrorstr(error));
 	}
+	return !check->is_ruled || (check->slots[RULERS] && check->slots[RULERS + 1]);
 }
 
-static void headers_hash(struct dkim_check *check, struct span section)
+static void headers_hash(struct dkim_check *check)
 {
-	size_t fed[DKIM_SIGNATURES_MAX], n_fed;
-	DKIM_STAT status;
+	size_t order[SLOTS], n;
 
 	check->handle = handle_new(check->library);
-	n_fed = feed_section(check, section, fed);
-	status = dkim_eoh(check->handle);
-	if (status == DKIM_STAT_OK)
-		signatures_find(check, fed, n_fed);
-	else
-		refuse_all(check, "the header fields can't be hashed");
-}
-
-/* --- l= --- */
-
-/* The library does not say how long a body is beyond l=. So a second one measures it, by signatures
- * without l= that we make up. */
-static void ruler_open(struct dkim_check *check)
-{
-	static const char *const fields[] = {
-		"From: a@a.example",
-		"DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=a.example; s=a; h=from; "
-		"bh=AAAA; b=AAAA",
-		"DKIM-Signature: v=1; a=rsa-sha256; c=simple/relaxed; d=a.example; s=a; h=from; "
-		"bh=AAAA; b=AAAA",
-	};
-	DKIM_SIGINFO **sigs;
-	int n;
-
-	check->ruler = handle_new(check->library);
-	for (size_t i = 0; i < COUNT_OF(fields); i++)
-		ENSURE(feed(check->ruler, span_text(fields[i])));
-	ENSURE(dkim_eoh(check->ruler) == DKIM_STAT_OK);
-	ENSURE(dkim_getsiglist(check->ruler, &sigs, &n) == DKIM_STAT_OK && n == 2);
-	for (int i = 0; i < n; i++) {
-		dkim_sig_ignore(sigs[i]);
-		check->lengths[i] = sigs[i];
-	}
-}
-
-/* Of the whole body, canonicalised as the claim has it. */
-static uint64_t body_length(const struct dkim_check *check, const struct dkim_claim *claim)
-{
-	ssize_t length;
-
-	ENSURE(dkim_sig_getcanonlen(check->ruler, check->lengths[claim->relaxed_body], NULL,
-		       &length, NULL) == DKIM_STAT_OK);
-	return (uint64_t)length;
+	feed_section(check);
+	n = feed_signatures(check, order);
+	if (dkim_eoh(check->handle) != DKIM_STAT_OK || !slots_fill(check, order, n))
+		refuse_all(check, "the header can't be hashed");
 }
 
 /* --- a message --- */
@@ -329,12 +300,10 @@ struct dkim_check *dkim_check_begin(
 
 	check->library = library;
 	check->arena = arena;
-	claims_read(check, section, now_s);
+	check->section = section;
+	claims_read(check, now_s);
 	if (n_open(check))
-		headers_hash(check, section);
-	for (size_t i = 0; i < check->n_claims && !check->ruler; i++)
-		if (dkim_claim_is_open(&check->claims[i]) && check->claims[i].limited)
-			ruler_open(check);
+		headers_hash(check);
 	return check;
 }
 
@@ -363,13 +332,6 @@ void dkim_check_wants(
 	}
 }
 
-static void body_add(struct dkim_check *check, struct span piece)
-{
-	(void)dkim_body(check->handle, bytes_of(piece), piece.len);
-	if (check->ruler)
-		(void)dkim_body(check->ruler, bytes_of(piece), piece.len);
-}
-
 void dkim_check_body(struct dkim_check *check, struct span piece)
 {
 	if (piece.len == 0 || !n_open(check))
@@ -377,7 +339,7 @@ void dkim_check_body(struct dkim_check *check, struct span piece)
 	check->has_body = true;
 	check->last[0] = piece.len > 1 ? piece.at[piece.len - 2] : check->last[1];
 	check->last[1] = piece.at[piece.len - 1];
-	body_add(check, piece);
+	(void)dkim_body(check->handle, bytes_of(piece), piece.len);
 }
 
 /* --- verdicts --- */
@@ -386,6 +348,16 @@ static void settle(struct dkim_claim *claim, enum dkim_code code, const char *pr
 {
 	claim->said.code = code;
 	claim->said.problem = span_text(problem);
+}
+
+/* Of the whole body, canonicalised as the claim has it. */
+static uint64_t body_length(const struct dkim_check *check, const struct dkim_claim *claim)
+{
+	DKIM_SIGINFO *ruler = check->slots[RULERS + claim->relaxed_body];
+	ssize_t length;
+
+	ENSURE(dkim_sig_getcanonlen(check->handle, ruler, NULL, &length, NULL) == DKIM_STAT_OK);
+	return (uint64_t)length;
 }
 
 /* The signature is good, the body's hash as well. RFC 6376 8.2: what is behind l= may be anybody's;
@@ -402,28 +374,44 @@ static void length_judge(const struct dkim_check *check, struct dkim_claim *clai
 		settle(claim, DKIM_IS_PASS, NULL);
 }
 
-static void key_use(const struct dkim_check *check, size_t number, struct dkim_claim *claim,
-	const struct dkim_key *key)
+struct hashes {
+	uint8_t header[DKIM_HASH_SIZE], body[DKIM_HASH_SIZE];
+};
+
+/* false: the library has none. */
+static bool hashes_take(const struct dkim_check *check, size_t number, struct hashes *out)
 {
 	void *header, *body;
 	size_t header_len, body_len;
 
+	if (dkim_sig_gethashes(check->slots[number], &header, &header_len, &body, &body_len) !=
+			DKIM_STAT_OK ||
+		header_len != DKIM_HASH_SIZE || body_len != DKIM_HASH_SIZE)
+		return false;
+	memcpy(out->header, header, DKIM_HASH_SIZE);
+	memcpy(out->body, body, DKIM_HASH_SIZE);
+	if (check->by_hand[number])
+		dkim_header_hash(check->section, &check->claims[number], check->arena, out->header);
+	return true;
+}
+
+static void key_use(const struct dkim_check *check, struct dkim_claim *claim,
+	const struct dkim_key *key, const struct hashes *hashes)
+{
+	struct span signature = span_make(claim->signature, claim->signature_len);
+
 	if (key->domain_itself && claim->in_subdomain)
 		settle(claim, DKIM_IS_PERMERROR, "the key is not for subdomains");
-	else if (dkim_sig_gethashes(check->hashes[number], &header, &header_len, &body,
-			 &body_len) != DKIM_STAT_OK ||
-		 header_len != DKIM_HASH_SIZE || body_len != DKIM_HASH_SIZE)
-		settle(claim, DKIM_IS_PERMERROR, "the message can't be hashed");
-	else if (memcmp(body, claim->body_hash, DKIM_HASH_SIZE) != 0)
+	else if (memcmp(hashes->body, claim->body_hash, DKIM_HASH_SIZE) != 0)
 		settle(claim, DKIM_IS_FAIL, "the body has changed");
-	else if (!dkim_key_verifies(key, header, span_make(claim->signature, claim->signature_len)))
+	else if (!dkim_key_verifies(key, hashes->header, signature))
 		settle(claim, DKIM_IS_FAIL, "the signed fields have changed");
 	else
 		length_judge(check, claim);
 }
 
-static void record_try(
-	const struct dkim_check *check, size_t number, struct dkim_claim *claim, struct span record)
+static void record_try(const struct dkim_check *check, struct dkim_claim *claim, struct span record,
+	const struct hashes *hashes)
 {
 	struct dkim_key key;
 	const char *problem;
@@ -432,7 +420,7 @@ static void record_try(
 	claim->said.key_bits = key.bits;
 	claim->said.testing = key.testing;
 	if (good)
-		key_use(check, number, claim, &key);
+		key_use(check, claim, &key, hashes);
 	else
 		settle(claim, DKIM_IS_PERMERROR, problem);
 	dkim_key_free(&key);
@@ -445,12 +433,17 @@ enum { RECORDS_TRIED_MAX = 4 };
 static void records_try(struct dkim_check *check, size_t number, const struct answer *answer)
 {
 	struct dkim_claim *claim = &check->claims[number];
+	struct hashes hashes;
 	size_t n_tried = 0;
 
+	if (!hashes_take(check, number, &hashes)) {
+		settle(claim, DKIM_IS_PERMERROR, "the message can't be hashed");
+		return;
+	}
 	for (size_t i = 0; i < answer->n_records && n_tried < RECORDS_TRIED_MAX; i++) {
 		if (!dkim_key_is(answer->records[i].text))
 			continue;
-		record_try(check, number, claim, answer->records[i].text);
+		record_try(check, claim, answer->records[i].text, &hashes);
 		if (claim->said.code == DKIM_IS_PASS || claim->said.code == DKIM_IS_POLICY)
 			return;
 		n_tried++;
@@ -476,11 +469,9 @@ static void claim_conclude(struct dkim_check *check, size_t number, const struct
 static void body_end(struct dkim_check *check)
 {
 	if (check->has_body && memcmp(check->last, "\r\n", 2) != 0)
-		body_add(check, SPAN("\r\n"));
+		(void)dkim_body(check->handle, bytes_of(SPAN("\r\n")), 2);
 	/* There is nothing for it to verify: it ends the hashes, and says so. */
 	(void)dkim_eom(check->handle, NULL);
-	if (check->ruler)
-		(void)dkim_eom(check->ruler, NULL);
 }
 
 void dkim_check_end(
@@ -503,7 +494,7 @@ void dkim_check_free(struct dkim_check **check)
 {
 	if (!*check)
 		return;
-	handle_free(&(*check)->handle);
-	handle_free(&(*check)->ruler);
+	if ((*check)->handle)
+		(void)dkim_free((*check)->handle);
 	*check = NULL;
 }

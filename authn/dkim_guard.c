@@ -1,11 +1,8 @@
 /*
- * Tags are read by a table, in the grammar's words. What is wrong with the form of a field makes it
- * unsafe as well; what is wrong with its sense (an algorithm that no longer counts, a time that is
- * over) does not.
- *
- * The grammar is RFC 6376's, a little widened where signers are found to be loose and nothing hangs
- * on it: a= and c= in any case, padding left out of base64, empty names in h=, a domain of one
- * label.
+ * Tags are read by a table, in the grammar's words; only of what they say together is judged
+ * behind it. The grammar is RFC 6376's, a little widened where signers are found to be loose and
+ * nothing hangs on it: a= and c= in any case, padding left out of base64, empty names in h=, a
+ * domain of one label.
  */
 #include "authn/dkim_guard.h"
 
@@ -110,7 +107,8 @@ static bool read_version(struct span value, struct dkim_claim *claim, struct are
 static bool read_algorithm(struct span value, struct dkim_claim *claim, struct arena *arena)
 {
 	(void)arena;
-	claim->said.algorithm = value;
+	if (is_label(value))
+		claim->said.algorithm = value;
 	if (span_equal_nocase(value, SPAN("ed25519-sha256")))
 		claim->algorithm = DKIM_ED25519_SHA256;
 	else if (span_equal_nocase(value, SPAN("rsa-sha1")))
@@ -241,7 +239,9 @@ enum { DIGITS_OF_TIME = 12 };
 static bool read_signed(struct span value, struct dkim_claim *claim, struct arena *arena)
 {
 	(void)arena;
-	return value.len <= DIGITS_OF_TIME && span_number(value, UINT64_MAX, &claim->signed_s);
+	/* The library subtracts the drift, and takes what is less for the far future. */
+	return value.len <= DIGITS_OF_TIME && span_number(value, UINT64_MAX, &claim->signed_s) &&
+	       claim->signed_s >= DKIM_FUTURE_S;
 }
 
 static bool read_expires(struct span value, struct dkim_claim *claim, struct arena *arena)
@@ -281,12 +281,6 @@ void dkim_claim_refuse(struct dkim_claim *claim, enum dkim_code code, const char
 	claim->said.problem = span_text(problem);
 }
 
-static void malformed(struct dkim_claim *claim, const char *problem)
-{
-	claim->safe = false;
-	dkim_claim_refuse(claim, DKIM_IS_PERMERROR, problem);
-}
-
 /* Reads what can be read, so that people see whose signature it was, whatever is wrong. */
 static void tags_read(const struct tag_list *tags, struct dkim_claim *claim, struct arena *arena)
 {
@@ -294,16 +288,26 @@ static void tags_read(const struct tag_list *tags, struct dkim_claim *claim, str
 		struct span value = tag_list_find(tags, span_text(rules[i].name));
 
 		if (value.at && !rules[i].read(value, claim, arena))
-			malformed(claim, rules[i].malformed);
+			dkim_claim_refuse(claim, DKIM_IS_PERMERROR, rules[i].malformed);
 		else if (!value.at && rules[i].required)
-			malformed(claim, rules[i].missing);
+			dkim_claim_refuse(claim, DKIM_IS_PERMERROR, rules[i].missing);
 	}
 }
 
-/* Where the library reads another tag than the grammar does. It cuts out what follows "b=" before
- * it hashes a field, and knows that by the one letter before the sign: so a b= that is set off from
- * its sign stays in, and the value of a tag "ab=" goes. And it sees no case in names. */
-static bool is_misread(const struct tag *tag)
+/* What of the field is b='s value (RFC 6376 3.7): all between its sign and the end of the tag. */
+static struct span own_value(struct span field, struct span value)
+{
+	size_t from = (size_t)(value.at - field.at), to = from + value.len;
+
+	while (field.at[from - 1] != '=')
+		from--;
+	return span_make(field.at + from, to - from + span_find_char(span_from(field, to), ';'));
+}
+
+/* The library cuts out what follows "b=" before it hashes a field, and knows that by the one letter
+ * before the sign: so a b= that is set off from its sign stays in, and the value of a tag "ab="
+ * goes. And it sees no case in names. */
+static bool tag_is_misread(const struct tag *tag)
 {
 	bool is_b = span_equal(tag->name, SPAN("b"));
 	bool looks_so =
@@ -318,6 +322,26 @@ static bool is_misread(const struct tag *tag)
 	return false;
 }
 
+/* It takes nothing but blanks between a name and its colon. */
+static bool name_is_misread(const struct header_field *field)
+{
+	size_t at = field->name.len;
+
+	while (at < field->raw.len && field->raw.at[at] == ' ')
+		at++;
+	return at == field->raw.len || field->raw.at[at] != ':';
+}
+
+static bool is_misread(const struct header_field *field, const struct tag_list *tags)
+{
+	if (name_is_misread(field))
+		return true;
+	for (size_t i = 0; i < tags->n; i++)
+		if (tag_is_misread(&tags->items[i]))
+			return true;
+	return false;
+}
+
 /* RFC 6376 3.5, 6.1.1: what the tags say together. */
 static void claim_judge(struct dkim_claim *claim, uint64_t now_s)
 {
@@ -328,9 +352,9 @@ static void claim_judge(struct dkim_claim *claim, uint64_t now_s)
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "i= is not within d=");
 	if (!dkim_claim_names(claim, SPAN("from")))
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "From is not signed");
-	if (claim->expires_s && claim->expires_s <= claim->signed_s)
+	if (claim->expires_s <= claim->signed_s)
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "x= is before t=");
-	if (claim->expires_s && claim->expires_s + DKIM_DRIFT_S < now_s)
+	if (claim->expires_s < now_s && now_s - claim->expires_s > DKIM_DRIFT_S)
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "the signature has expired");
 	if (claim->signed_s > now_s + DKIM_FUTURE_S)
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "the signature is of the future");
@@ -338,35 +362,25 @@ static void claim_judge(struct dkim_claim *claim, uint64_t now_s)
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "the key's name is too long");
 }
 
-/* The name, blanks at most, the colon: other ways to set it off are none of the library's. */
-static bool is_plain(const struct header_field *field)
-{
-	size_t at = field->name.len;
-
-	while (at < field->raw.len && field->raw.at[at] == ' ')
-		at++;
-	return at < field->raw.len && field->raw.at[at] == ':';
-}
-
 void dkim_claim_read(const struct header_field *field, uint64_t now_s, struct arena *arena,
 	struct dkim_claim *out)
 {
 	struct tag_list tags;
 
-	*out = (struct dkim_claim){.safe = true};
-	if (field->raw.len > DKIM_FIELD_MAX || !is_plain(field) ||
-		!tag_list_read(field->body, &tags)) {
-		malformed(out, "the field can't be read");
+	*out = (struct dkim_claim){.field = *field, .expires_s = UINT64_MAX};
+	if (field->raw.len > DKIM_FIELD_MAX || !tag_list_read(field->body, &tags)) {
+		dkim_claim_refuse(out, DKIM_IS_PERMERROR, "the field can't be read");
 		return;
 	}
 	tags_read(&tags, out, arena);
-	for (size_t i = 0; i < tags.n; i++)
-		if (is_misread(&tags.items[i]))
-			malformed(out, "a tag that can't be verified");
 	if (!out->said.identity.len && out->said.domain.len)
 		out->said.identity =
 			span_text(arena_print(arena, "@%.*s", SPAN_ARGS(out->said.domain)));
 	claim_judge(out, now_s);
+	if (!dkim_claim_is_open(out))
+		return;
+	out->misread = is_misread(field, &tags);
+	out->own_value = own_value(field->body, tag_list_find(&tags, SPAN("b")));
 }
 
 bool dkim_claim_names(const struct dkim_claim *claim, struct span name)

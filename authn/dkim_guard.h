@@ -24,7 +24,9 @@ enum {
 struct dkim_claim {
 	/* code: DKIM_IS_NONE while nothing speaks against it. */
 	struct dkim_signature said;
-	bool safe; /* the library may see it, for other signatures' sake */
+	struct header_field field; /* borrowed */
+	struct span own_value;     /* of its b=, blanks around it included */
+	bool misread;              /* the library takes this field for another than it is */
 	enum dkim_algorithm algorithm;
 	bool relaxed_header, relaxed_body; /* c= */
 	struct span *names;                /* h=, in the arena */
@@ -35,7 +37,7 @@ struct dkim_claim {
 	bool in_subdomain; /* i= is not d= itself */
 	bool limited;      /* l= */
 	uint64_t limit;
-	uint64_t signed_s, expires_s; /* t=, x=; 0: not said */
+	uint64_t signed_s, expires_s; /* t=, x=; 0 and UINT64_MAX: not said */
 };
 
 /* The texts lie in the arena or are static. */

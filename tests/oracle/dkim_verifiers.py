@@ -91,16 +91,18 @@ class Perl:
             request.append(b"%s\t%d\n" % (name.encode(), -1 if outcome == TROUBLE else len(records)))
             request += [b"%d\n%s" % (len(record), record) for record in records]
         writer = self.child.ask(b"".join(request))
-        said = []
+        said, broken = [], None
         while True:
             text = self.child.line().decode("latin-1")
             if text == "end":
                 break
             result, detail, field = text.split("\t")
+            if result == "broken":
+                broken = Verdict(False, "broken: " + re.sub(r" at /.*", "", detail))
             said.append((result, detail, bytes.fromhex(field)))
         if writer.ident:
             writer.join()
-        return self.sort(message, said)
+        return [broken] * len(message.signatures()) if broken else self.sort(message, said)
 
     @staticmethod
     def sort(message, said):
