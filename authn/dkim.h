@@ -1,9 +1,12 @@
 /*
- * dkim: the signatures of one message (RFC 6376, 8301, 8463) verified by libopendkim while it
- * streams past. Signature fields are judged before the library sees them (ABNF, lengths, at most
- * ten); what it would write past its heap on never reaches it (docs/why/dkim.md).
+ * dkim: the signatures of one message (RFC 6376, 8301, 8463) verified while it streams past.
+ * libopendkim chooses, canonicalises and hashes what was signed; what a signature claims is judged
+ * before the library sees it, and keys and signatures are verified behind it (docs/why/dkim.md).
  *
- *     dkim_begin(headers) --> dkim_wants (keys) ; dkim_body... --> dkim_end(answers)
+ *     dkim_check_begin(headers) --> dkim_check_wants (keys) ; dkim_check_body...
+ *         --> dkim_check_end(answers)
+ *
+ * The names are longer than one would like because the library has the short ones.
  */
 #ifndef AUTHN_DKIM_H
 #define AUTHN_DKIM_H
@@ -13,29 +16,31 @@
 #include "lib/base/error.h"
 
 struct dkim_library; /* of a process */
-struct dkim;         /* a message */
+struct dkim_check;   /* a message */
 
 /* NULL: err says why. */
-struct dkim_library *dkim_open(struct err *err) MUST_CHECK;
-void dkim_close(struct dkim_library **library);
+struct dkim_library *dkim_library_open(struct err *err) MUST_CHECK;
+void dkim_library_close(struct dkim_library **library);
 
-/* section: the header section, with or without its empty line; borrowed until dkim_free. Results
- * lie in the arena. now_s: for x= (RFC 6376 3.5). */
-struct dkim *dkim_begin(
+/* section: the header section, with or without its empty line; borrowed until dkim_check_free.
+ * Results lie in the arena. now_s: for t= and x= (RFC 6376 3.5). */
+struct dkim_check *dkim_check_begin(
 	struct dkim_library *library, struct span section, uint64_t now_s, struct arena *arena);
 
-/* No signature needs the body: dkim_end may follow at once. */
-bool dkim_needs_body(const struct dkim *dkim);
+/* false: no signature hangs on the body, dkim_check_end may follow at once. */
+bool dkim_check_needs_body(const struct dkim_check *check);
 
 /* The keys that the answers lack. */
-void dkim_wants(const struct dkim *dkim, const struct answers *answers, struct wants *wants);
+void dkim_check_wants(
+	const struct dkim_check *check, const struct answers *answers, struct wants *wants);
 
-void dkim_body(struct dkim *dkim, struct span piece);
+void dkim_check_body(struct dkim_check *check, struct span piece);
 
 /* Once; every key is among the answers. */
-void dkim_end(struct dkim *dkim, const struct answers *answers, struct dkim_result *result);
+void dkim_check_end(
+	struct dkim_check *check, const struct answers *answers, struct dkim_result *result);
 
 /* At any time. Sets the pointer to NULL. */
-void dkim_free(struct dkim **dkim);
+void dkim_check_free(struct dkim_check **check);
 
 #endif
