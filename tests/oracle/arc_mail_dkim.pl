@@ -1,0 +1,51 @@
+#!/usr/bin/perl
+# What Mail::DKIM makes of messages: arc_mail_dkim.pl KEYS < MESSAGES, as arc_tool.c has it. For each, a line comes out:
+# "result TAB details".
+use strict;
+use warnings;
+
+use Mail::DKIM::ARC::Verifier;
+use Mail::DKIM::DNS;
+
+package Record {
+    sub type    { return 'TXT' }
+    sub txtdata { return ( $_[0]{text} ) }
+}
+
+my %records;
+open my $keys, '<', $ARGV[0] or die "$ARGV[0]: $!\n";
+while ( my $line = <$keys> ) {
+    chomp $line;
+    my ( $name, $text ) = split /\t/, $line, 2;
+    $records{ lc $name } = $text;
+}
+
+{
+    no warnings 'redefine';
+    *Mail::DKIM::DNS::query = sub {
+        my ($name) = @_;
+        my $text = $records{ lc $name };
+        $@ = 'NXDOMAIN';
+        return if !defined $text;
+        die "DNS query timeout for $name\n" if $text eq '!';
+        return ( bless { text => $text }, 'Record' );
+    };
+}
+
+binmode STDIN;
+$| = 1;
+while ( my $size = <STDIN> ) {
+    read( STDIN, my $message, $size ) == $size or die "a message is cut short\n";
+    my ( $result, $details ) = ( 'error', '' );
+    eval {
+        local $SIG{__WARN__} = sub { };
+        my $verifier = Mail::DKIM::ARC::Verifier->new( Strict => 1 );
+        $verifier->PRINT($message);
+        $verifier->CLOSE;
+        $result  = $verifier->result || 'error';
+        $details = $verifier->result_detail || '';
+        1;
+    } or $details = $@;
+    $details =~ s/[\r\n\t]+/ /g;
+    print "$result\t$details\n";
+}
