@@ -50,10 +50,10 @@ static enum dmarc_answer look_up(struct span name, struct span *out, size_t *n)
 	for (size_t i = 0; i < n_lines; i++) {
 		if (!span_equal_nocase(lines[i], name))
 			continue;
-		if (span_equal(texts[i], SPAN("!")))
-			return DMARC_TROUBLE;
-		if (span_equal(texts[i], SPAN("-")))
-			return DMARC_NO_TEXT;
+		if (span_equal(texts[i], SPAN("!")) || span_equal(texts[i], SPAN("-"))) {
+			*n = 0;
+			return texts[i].at[0] == '!' ? DMARC_TROUBLE : DMARC_NO_TEXT;
+		}
 		answer = DMARC_TEXTS;
 		out[(*n)++] = texts[i];
 	}
