@@ -208,15 +208,16 @@ static void print_language(FILE *out, const struct filter_set *set)
 
 /* --- filters --- */
 
-static void add_options(
-	struct table *table, const char *filter, const struct filter_option *options)
+static void add_options(struct table *table, const char *filter,
+	const struct filter_option *options, struct arena *arena)
 {
 	for (const struct filter_option *o = options; o && o->name; o++) {
 		table_row(table);
 		table_cell(table, TONE_BOLD, "%s", filter);
 		table_cell(table, TONE_BOLD, "%s", o->name);
 		table_cell(table, TONE_PLAIN, "%s", filter_option_expects(o));
-		table_cell(table, TONE_PLAIN, "%s", o->fallback ? o->fallback : "-");
+		table_cell(table, TONE_PLAIN, "%s",
+			o->fallback ? filter_option_fallback(o, arena) : "-");
 		table_cell(table, TONE_PLAIN, "%s", o->help);
 	}
 }
@@ -230,9 +231,9 @@ static void print_filters(FILE *out, const struct filter_set *set)
 	struct table table;
 
 	table_init(&table, arena, heads);
-	add_options(&table, "any", filter_common_options);
+	add_options(&table, "any", filter_common_options, arena);
 	for (size_t i = 0; (filter = filter_set_filter(set, i)); i++)
-		add_options(&table, filter->name, filter->options);
+		add_options(&table, filter->name, filter->options, arena);
 	table_print(&table, out, tone_wanted(out));
 	arena_free(&arena);
 }

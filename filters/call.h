@@ -28,7 +28,9 @@ enum filter_option_kind {
 	FILTER_DURATION, /* milliseconds */
 	FILTER_SIZE,     /* bytes */
 	FILTER_TEXT,
-	FILTER_PATH /* absolute: relative ones start at postern.conf's folder */
+	FILTER_PATH,  /* absolute: relative ones start at postern.conf's folder */
+	FILTER_CHOICE /* one of a few words, which the fallback lists: "tree or psl", the first is
+			 the default */
 };
 
 struct filter_option {
@@ -50,7 +52,7 @@ struct filter_home {
 	struct filters *filters; /* private */
 };
 
-/* The value of an option, by its index in the table. Text and path: NULL when not set. */
+/* The value of an option, by its index in the table. Text, path, choice: NULL when not set. */
 uint64_t filter_number(const struct filter_home *home, unsigned option);
 const char *filter_text(const struct filter_home *home, unsigned option);
 
@@ -108,7 +110,7 @@ uint64_t call_window_ms(const struct call *call);
 /* The answers that count, of a dnsbl list; *n 0: any in 127.0.0.0/8. */
 const struct ip_range *call_codes(const struct call *call, size_t *n);
 
-/* Another's fact that `after` names, known or failed. NULL: it is of a later stage. */
+/* A fact that `after` names, known or failed. NULL: it is of a later stage. */
 const struct fact_value *call_other(const struct call *call, const char *name);
 
 /* Memory of this call, zeroed; gone after call_done. */

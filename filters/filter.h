@@ -21,7 +21,7 @@ struct filter {
 	const char *name;
 	const struct fact *facts;
 	const struct filter_option *options; /* of `filter NAME { }`; or NULL */
-	const char *const *after;            /* facts of others to be known first; or NULL */
+	const char *const *after;            /* facts to be known first; or NULL */
 
 	/* In a worker whose rules read one of the facts; or NULL. */
 	bool (*open)(struct filter_home *home, struct err *err);

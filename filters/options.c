@@ -125,7 +125,35 @@ static const char *const kind_expects[] = {
 
 const char *filter_option_expects(const struct filter_option *option)
 {
-	return kind_expects[option->kind];
+	return option->kind == FILTER_CHOICE ? option->fallback : kind_expects[option->kind];
+}
+
+/* The next word of "tree or psl", off its front. */
+static struct span next_choice(struct span *list)
+{
+	size_t end = span_find(*list, SPAN(" or "));
+	struct span word = span_first(*list, end);
+
+	*list = span_from(*list, end + 4);
+	return word;
+}
+
+static bool is_choice(const struct filter_option *option, const char *text)
+{
+	struct span list = span_text(option->fallback), word;
+
+	while ((word = next_choice(&list)).len)
+		if (span_equal(word, span_text(text)))
+			return true;
+	return false;
+}
+
+const char *filter_option_fallback(const struct filter_option *option, struct arena *arena)
+{
+	struct span list = span_text(option->fallback);
+
+	return option->kind == FILTER_CHOICE ? arena_string(arena, next_choice(&list))
+					     : option->fallback;
 }
 
 static bool read_number(const struct filter_option *option, struct span text, uint64_t *out)
@@ -141,6 +169,7 @@ static bool read_number(const struct filter_option *option, struct span text, ui
 		return read_quantity(text, sizes, out);
 	case FILTER_TEXT:
 	case FILTER_PATH:
+	case FILTER_CHOICE:
 		break;
 	}
 	return false;
@@ -178,14 +207,18 @@ static bool read_value(const char *filter, const struct filter_option *option, s
 
 	if (!token.len || (option->kind == FILTER_PATH && !*text))
 		return err_set(err, "filter %s: `%s` takes %s", filter, option->name,
-			kind_expects[option->kind]);
+			filter_option_expects(option));
 	if (option->kind == FILTER_TEXT || option->kind == FILTER_PATH) {
 		out->text = option->kind == FILTER_PATH ? join_path(folder, text, arena) : text;
 		return true;
 	}
+	if (option->kind == FILTER_CHOICE && is_choice(option, text)) {
+		out->text = text;
+		return true;
+	}
 	if (!read_number(option, span_text(text), &number))
 		return err_set(err, "filter %s: `%s` takes %s, not `%.64s`", filter, option->name,
-			kind_expects[option->kind], text);
+			filter_option_expects(option), text);
 	if (option->kind != FILTER_BOOL && (number < option->min || number > option->max))
 		return err_set(err, "filter %s: `%s` must lie between %s and %s", filter,
 			option->name, show_number(option, option->min, arena),
@@ -204,8 +237,9 @@ bool filter_options_default(struct filter_entry *entry, struct arena *arena, str
 	entry->values = arena_alloc(arena, n * sizeof(*entry->values));
 	for (size_t i = 0; i < n; i++)
 		if (options[i].fallback &&
-			!read_value(entry->name, &options[i], span_text(options[i].fallback), NULL,
-				arena, &entry->values[i], err))
+			!read_value(entry->name, &options[i],
+				span_text(filter_option_fallback(&options[i], arena)), NULL, arena,
+				&entry->values[i], err))
 			return false;
 	return true;
 }

@@ -51,6 +51,9 @@ const struct filter *filter_set_filter(const struct filter_set *set, size_t inde
 extern const struct filter_option filter_common_options[];
 const char *filter_option_expects(const struct filter_option *option);
 
+/* What it is when it is not given; NULL: nothing. In the arena or static. */
+const char *filter_option_fallback(const struct filter_option *option, struct arena *arena);
+
 /* --- of a worker --- */
 
 struct filters;

@@ -192,13 +192,22 @@ static unsigned slot_of(struct filters *filters, const char *name, struct known_
 	return (unsigned)filters->n_slots - 1;
 }
 
-/* A call can't come after what is measured at a later stage than its own. */
+/* A call can't come after what is measured at a later stage than its own; what the same filter
+ * measures must be of an earlier one. */
+static bool comes_after(
+	const struct filters *filters, const struct plan_group *group, const char *name)
+{
+	size_t source;
+	enum stage stage = find_fact(filters->setup.set, name, &source)->stage;
+
+	return stage < group->stage || (stage == group->stage && source != group->source);
+}
+
 static void plan_after(struct filters *filters, size_t number, struct known_groups *known)
 {
 	const struct filter *filter = entry_of(filters, filters->groups[number].source)->filter;
 	const char *const *after = filter ? filter->after : NULL;
 	unsigned n = 0, *slots;
-	size_t source;
 
 	while (after && after[n])
 		n++;
@@ -206,8 +215,7 @@ static void plan_after(struct filters *filters, size_t number, struct known_grou
 		return;
 	slots = arena_alloc(filters->arena, n * sizeof(*slots));
 	for (n = 0; *after; after++)
-		if (find_fact(filters->setup.set, *after, &source)->stage <=
-			filters->groups[number].stage)
+		if (comes_after(filters, &filters->groups[number], *after))
 			slots[n++] = slot_of(filters, *after, known);
 	filters->groups[number].after = slots;
 	filters->groups[number].n_after = n;

@@ -14,8 +14,8 @@
 enum { FILTERS_MAX = 256, OPTIONS_MAX = 60 };
 
 /* Blocks in postern.conf for what later releases bring are no mistake. */
-static const char *const later[] = {"spf", "dkim", "dmarc", "arc", "greylist", "reputation", "rate",
-	"virus", "milter", "rspamd"};
+static const char *const later[] = {
+	"spf", "dkim", "arc", "greylist", "reputation", "rate", "virus", "milter", "rspamd"};
 
 static bool is_later(const char *name)
 {
@@ -135,6 +135,21 @@ static const struct filter_entry *find_owner(const struct filter_set *set, const
 	return NULL;
 }
 
+/* A filter may come after a fact of its own that is of an earlier stage: only calls of later stages
+ * do (plan_after). */
+static bool is_own_earlier(const struct filter_entry *entry, const char *name)
+{
+	const struct fact *own = NULL;
+	bool has_later = false;
+
+	for (const struct fact *f = entry->facts; f->name; f++)
+		if (strcmp(f->name, name) == 0)
+			own = f;
+	for (const struct fact *f = entry->facts; own && f->name; f++)
+		has_later |= f->stage > own->stage;
+	return has_later;
+}
+
 /* Whether `from` waits for `target`, through any number of others; depth ends a circle. */
 static bool comes_after(const struct filter_set *set, const struct filter_entry *from,
 	const struct filter_entry *target, size_t depth)
@@ -144,6 +159,8 @@ static bool comes_after(const struct filter_set *set, const struct filter_entry 
 	for (; name && *name && depth; name++) {
 		const struct filter_entry *owner = find_owner(set, *name);
 
+		if (owner == from && is_own_earlier(from, *name))
+			continue;
 		if (owner && (owner == target || comes_after(set, owner, target, depth - 1)))
 			return true;
 	}

@@ -93,6 +93,7 @@ const char *filter_play_configure(struct filter_play *play, const char *name, co
 	assert_null(play->filters);
 	filter_set_free(&play->set);
 	play->n_slots = 0;
+	memset(play->given, 0, sizeof(play->given));
 	play->set = filter_set_new(&given, 1, getenv("PWD"), &err);
 	if (play->set)
 		return NULL;
@@ -147,6 +148,22 @@ size_t filter_play_slot(struct filter_play *play, const char *written)
 	return play->n_slots++;
 }
 
+void filter_play_give(struct filter_play *play, const char *written, const char *value)
+{
+	size_t slot = filter_play_slot(play, written);
+	struct fact_value *given = &play->given[slot];
+	struct err err;
+
+	*given = (struct fact_value){.state = FACT_PENDING};
+	if (!value)
+		return;
+	if (strcmp(value, "failed") == 0)
+		*given = (struct fact_value){.state = FACT_FAILED, .why = "the test says so"};
+	else if (!fact_value_read(
+			 play->slots[slot].fact, span_text(value), play->arena, given, &err))
+		fail_msg("%s: %s", written, err.text);
+}
+
 /* --- a session --- */
 
 static void start(struct filter_play *play)
@@ -180,6 +197,9 @@ static void begin(struct session *session)
 	start(play);
 	session->arena = arena_new(1024);
 	session->pipeline = pipeline_new(play->filters, &play->view, on_changed, session);
+	for (size_t i = 0; i < play->n_slots; i++)
+		if (play->given[i].state != FACT_PENDING)
+			pipeline_give(session->pipeline, i, &play->given[i]);
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		pipeline_enter(session->pipeline, (enum stage)stage, session->arena);
 	while (pipeline_want(session->pipeline, session->wanted))

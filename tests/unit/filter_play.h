@@ -28,6 +28,7 @@ struct filter_play {
 	struct filters *filters; /* of the slots; NULL until something is measured */
 	struct filter_slot slots[FILTER_PLAY_SLOTS];
 	size_t n_slots;
+	struct fact_value given[FILTER_PLAY_SLOTS]; /* by slot; PENDING: it is measured */
 	struct filter_view view;
 	struct span content; /* fed in pieces of FILTER_PLAY_FED bytes, if any */
 	struct buffer text;  /* the last value */
@@ -44,6 +45,10 @@ const char *filter_play_configure(struct filter_play *play, const char *name, co
 /* A slot as a rule would write it: "mail.mx", "header(\"X-A\")", "dnsbl(\"zone\", client.ip)". The
  * same twice is one. */
 size_t filter_play_slot(struct filter_play *play, const char *written);
+
+/* From now on the fact has this value, as `--fact` takes it, and is not measured; "failed": it
+ * can't be known; NULL: it is measured again. Forgotten by filter_play_configure. */
+void filter_play_give(struct filter_play *play, const char *written, const char *value);
 
 /* Its value as people would read it: "yes", "a, b", "none", "failed: why". Valid until the next. */
 const char *filter_play_measure(struct filter_play *play, const char *written);

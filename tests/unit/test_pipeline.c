@@ -157,6 +157,37 @@ static const struct filter filter_late = {.version = FILTER_VERSION,
 	.after = late_after,
 	.run = late_run};
 
+/* twice: its later fact comes after its earlier one. */
+enum { TWICE_EARLY, TWICE_LATER };
+
+static const struct fact twice_facts[] = {
+	[TWICE_EARLY] = {"twice.early", TYPE_NUMBER, STAGE_CONNECT, 0, NULL, "h"},
+	[TWICE_LATER] = {"twice.later", TYPE_NUMBER, STAGE_MAIL, 0, NULL, "h"},
+	{.name = NULL},
+};
+static const char *const twice_after[] = {"twice.early", NULL};
+
+static enum call_status twice_run(struct call *call)
+{
+	const struct fact_value *early = call_other(call, "twice.early");
+
+	runs++;
+	if (call_wants(call, TWICE_LATER)) {
+		assert_int_equal(early->state, FACT_KNOWN);
+		call_add_number(call, TWICE_LATER, early->items[0].number + 1);
+	} else {
+		assert_null(early);
+		call_add_number(call, TWICE_EARLY, 1);
+	}
+	return CALL_DONE;
+}
+
+static const struct filter filter_twice = {.version = FILTER_VERSION,
+	.name = "twice",
+	.facts = twice_facts,
+	.after = twice_after,
+	.run = twice_run};
+
 /* fed: the size of the content, and whether it saw its end. */
 enum { FED_SIZE, FED_EARLY };
 
@@ -205,7 +236,7 @@ static const struct filter filter_fed = {.version = FILTER_VERSION,
 	.cancel = fed_cancel};
 
 static const struct filter *const all[] = {
-	&filter_sync, &filter_wait, &filter_of, &filter_late, &filter_fed, NULL};
+	&filter_sync, &filter_wait, &filter_of, &filter_late, &filter_fed, &filter_twice, NULL};
 
 /* --- a session --- */
 
@@ -873,6 +904,20 @@ static void test_after(void **state)
 	assert_true(value(late)->items[0].yes);
 }
 
+static void test_after_own(void **state)
+{
+	size_t later = slot_for("twice.later", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	enter(STAGE_MAIL);
+	assert_true(want(later));
+	assert_int_equal(runs, 2);
+	assert_int_equal(value(later)->state, FACT_KNOWN);
+	assert_true(value(later)->items[0].number == 2);
+}
+
 static void test_after_failed(void **state)
 {
 	size_t late = slot_for("late.one", NULL, NULL), one = slot_for("wait.one", NULL, NULL);
@@ -1140,7 +1185,7 @@ static void test_option_mistakes(void **state)
 	expect_mistake("wait", "loud yes loud no", "`loud` is given twice");
 	expect_mistake("wait", "timeout 1s timeout 2s", "`timeout` is given twice");
 	expect_mistake("wayt", "", "there is no filter `wayt`: did you mean `wait`?");
-	expect_mistake("dmark", "", "did you mean `dmarc`?");
+	expect_mistake("rspamt", "", "did you mean `rspamd`?");
 	expect_mistake("somebody", "", "load \"somebody.so\"");
 	expect_mistake("hello", "load \"/nowhere/hello.so\"", "/nowhere/hello.so");
 	expect_mistake("wait", "load \"wait.so\"", "can't be loaded");
@@ -1202,7 +1247,10 @@ static void test_tables(void **state)
 		{"x.y", TYPE_BOOL, STAGE_MAIL, 0, NULL, NULL}, {.name = NULL}};
 	static const struct fact fine[] = {
 		{"x.y", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
-	static const char *const itself[] = {"x.y", NULL}, *const nobody[] = {"x.z", NULL};
+	static const struct fact two_stages[] = {{"x.y", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"},
+		{"x.later", TYPE_BOOL, STAGE_RCPT, 0, NULL, "h"}, {.name = NULL}};
+	static const char *const itself[] = {"x.y", NULL}, *const nobody[] = {"x.z", NULL},
+				 *const later[] = {"x.later", NULL};
 	struct filter filter = {.version = FILTER_VERSION, .name = "x", .run = sync_run};
 
 	(void)state;
@@ -1217,6 +1265,10 @@ static void test_tables(void **state)
 	filter.facts = fine;
 	filter.after = itself;
 	expect_unfit(&filter, "comes after itself");
+	filter.facts = two_stages;
+	filter.after = later;
+	expect_unfit(&filter, "comes after itself");
+	filter.facts = fine;
 	filter.after = nobody;
 	expect_unfit(&filter, "comes after `x.z`, which no filter measures");
 	filter.after = NULL;
@@ -1498,6 +1550,7 @@ int main(void)
 		CASE(test_field_of_stage),
 		CASE(test_held_cancelled),
 		CASE(test_after),
+		CASE(test_after_own),
 		CASE(test_after_failed),
 		CASE(test_leave),
 		CASE(test_leave_field),
