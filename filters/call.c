@@ -180,6 +180,12 @@ const struct fact_value *call_other(const struct call *call, const char *name)
 	return NULL;
 }
 
+size_t call_content(const struct call *call, uint64_t from,
+	void (*take)(void *taker, struct span piece), void *taker)
+{
+	return call->pipeline ? pipeline_content(call->pipeline, from, take, taker) : 0;
+}
+
 /* --- its memory --- */
 
 struct arena *call_arena(struct call *call)

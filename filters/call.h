@@ -12,6 +12,7 @@
 #include "lib/net/loop.h"
 #include "policy/facts.h"
 
+struct authn;
 struct call;
 struct charsets;
 struct dns;
@@ -45,6 +46,7 @@ struct filter_option {
 struct filter_home {
 	struct loop *loop;
 	struct dns *dns;
+	struct authn *authn; /* NULL: there is none here */
 	struct log *log;
 	const char *hostname;
 	void *state; /* the filter's own */
@@ -112,6 +114,11 @@ const struct ip_range *call_codes(const struct call *call, size_t *n);
 
 /* A fact that `after` names, known or failed. NULL: it is of a later stage. */
 const struct fact_value *call_other(const struct call *call, const char *name);
+
+/* The message's content that has come so far, to read it again: hands a piece of it to `take`, from
+ * a byte on, and says how long it is; 0: there is no more yet. */
+size_t call_content(const struct call *call, uint64_t from,
+	void (*take)(void *taker, struct span piece), void *taker);
 
 /* Memory of this call, zeroed; gone after call_done. */
 void *call_memory(struct call *call, size_t size_bytes);

@@ -13,7 +13,7 @@
 
 #include "filters/call.h"
 
-enum { FILTER_VERSION = 1 };
+enum { FILTER_VERSION = 2 };
 
 /* What may be NULL says so. Tables end with a NULL name. */
 struct filter {
@@ -35,8 +35,16 @@ struct filter {
 	/* Stop waiting: call_done() soon. NULL if it never waits. */
 	void (*cancel)(struct call *call);
 
+	/* The deadline is there: what it can say now it may record; its other facts then fail, and
+	 * `cancel` follows. Or NULL. */
+	void (*expired)(struct call *call);
+
 	/* Members for `postern status` about what it keeps from call to call. Or NULL. */
 	void (*status)(const struct filter_home *home, struct record *r);
+
+	uint64_t timeout_ms; /* of a call, unless postern.conf says otherwise; 0: timeouts.filter */
+	bool all_at_once;    /* one call measures all its facts that any rule reads, wanted yet or
+				not: finding out one of them is finding out all */
 };
 
 #endif

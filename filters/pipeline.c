@@ -237,29 +237,46 @@ static void fail_call(struct call *call, const char *why)
 			pipeline_settle(call, &call->found[i], FACT_FAILED, why);
 }
 
+static const struct filter_entry *entry_of(const struct call *call)
+{
+	return &call->filters->setup.set->entries[call->group->source];
+}
+
 static void on_deadline(struct timer *timer)
 {
 	struct call *call = CONTAINER_OF(timer, struct call, timer);
+	const struct filter *filter = entry_of(call)->filter;
 
 	call->filters->counts[call->group->source].timeouts++;
+	if (filter->expired) {
+		call->busy++;
+		filter->expired(call);
+		call->busy--;
+	}
+	if (call->answered) {
+		pipeline_done(call);
+		return;
+	}
 	fail_call(call, "timed out");
 	let_go(call);
 }
 
 /* --- the run of a call --- */
 
-static const struct filter_entry *entry_of(const struct call *call)
+static uint64_t timeout_of(const struct call *call)
 {
-	return &call->filters->setup.set->entries[call->group->source];
+	const struct filter_entry *entry = entry_of(call);
+
+	if (entry->timeout_ms)
+		return entry->timeout_ms;
+	return entry->filter->timeout_ms ? entry->filter->timeout_ms
+					 : call->filters->setup.timeout_ms;
 }
 
 static void set_deadline(struct call *call)
 {
-	const struct filter_entry *entry = entry_of(call);
-
 	call->timer.fire = on_deadline;
-	timer_set(&call->filters->setup.loop->timers, &call->timer,
-		entry->timeout_ms ? entry->timeout_ms : call->filters->setup.timeout_ms);
+	timer_set(&call->filters->setup.loop->timers, &call->timer, timeout_of(call));
 }
 
 static bool is_fed(const struct call *call)
@@ -278,6 +295,12 @@ static bool feed_call(struct call *call, struct span content)
 		return true;
 	pipeline_done(call);
 	return false;
+}
+
+size_t pipeline_content(const struct pipeline *pipeline, uint64_t from,
+	void (*take)(void *, struct span), void *taker)
+{
+	return pipeline->replay ? pipeline->replay(pipeline->context, from, take, taker) : 0;
 }
 
 static void take_replay(void *taker, struct span content)
@@ -299,9 +322,7 @@ static void catch_up(struct call *call)
 
 	while (size && done < CATCH_UP_MAX && !call->answered) {
 		call->busy++;
-		size = pipeline->replay ? pipeline->replay(pipeline->context, call->replayed,
-						  take_replay, call)
-					: 0;
+		size = pipeline_content(pipeline, call->replayed, take_replay, call);
 		call->busy--;
 		call->replayed += size;
 		done += size;
@@ -472,6 +493,18 @@ static bool is_startable(struct pipeline *pipeline, size_t slot, bool asks)
 	       (asks || !(filters->slots[slot].fact->flags & FACT_ASKS));
 }
 
+/* Whether the call that now starts for its group measures it. */
+static bool is_taken_in(
+	struct pipeline *pipeline, const struct plan_group *group, size_t slot, bool asks)
+{
+	const struct filters *filters = pipeline->filters;
+	const struct filter *filter = filters->setup.set->entries[group->source].filter;
+
+	if (filter->all_at_once)
+		return is_pending(pipeline, slot) && !note_of(pipeline, slot)->call;
+	return is_startable(pipeline, slot, asks);
+}
+
 /* One call for all slots of the group that are wanted and not under way. */
 static void start_group(struct pipeline *pipeline, const struct plan_group *group, bool asks)
 {
@@ -479,7 +512,7 @@ static void start_group(struct pipeline *pipeline, const struct plan_group *grou
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < group->n_slots; i++)
-		n += is_startable(pipeline, group->slots[i], asks);
+		n += is_taken_in(pipeline, group, group->slots[i], asks);
 	call = call_new(pipeline->filters, group, n);
 	call->pipeline = pipeline;
 	call->next = pipeline->calls;
@@ -489,7 +522,7 @@ static void start_group(struct pipeline *pipeline, const struct plan_group *grou
 	pipeline->calls = call;
 	n = 0;
 	for (unsigned i = 0; i < group->n_slots; i++) {
-		if (!is_startable(pipeline, group->slots[i], asks))
+		if (!is_taken_in(pipeline, group, group->slots[i], asks))
 			continue;
 		call->found[n++].slot = group->slots[i];
 		note_of(pipeline, group->slots[i])->call = call;

@@ -75,9 +75,10 @@ struct filters_setup {
 	struct filter_set *set; /* borrowed, as loop, until the last call has answered */
 	struct loop *loop;
 	struct dns *dns;
+	struct authn *authn; /* NULL: there is none */
 	struct log *log;
 	const char *hostname;
-	uint64_t timeout_ms; /* of a filter that has none of its own */
+	uint64_t timeout_ms; /* of a filter that has none of its own, and is given none */
 	/* Borrowed, with all that they point to; `field` points into it. */
 	const struct filter_slot *slots;
 	size_t n_slots;

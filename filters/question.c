@@ -48,17 +48,33 @@ static void take_answer(struct question *question)
 	all->under_way--;
 }
 
+static void finish(struct questions *all)
+{
+	if (all->under_way)
+		return;
+	end(all);
+	if (all->under_way == 0) /* `ended` has asked no more */
+		call_done(all->call);
+}
+
 static void on_done(struct dns_query *query)
 {
 	struct question *question = query->context;
 	struct questions *all = question->all;
 
 	take_answer(question);
-	if (all->under_way)
-		return;
-	end(all);
-	if (all->under_way == 0) /* `ended` has asked no more */
-		call_done(all->call);
+	finish(all);
+}
+
+void questions_hold(struct questions *all)
+{
+	all->under_way++;
+}
+
+void questions_let_go(struct questions *all)
+{
+	all->under_way--;
+	finish(all);
 }
 
 /* The client's address, an IPv6 one by its /64, as connections are counted. */
@@ -108,8 +124,11 @@ enum call_status questions_wait(struct questions *all)
 
 void questions_cancel(struct call *call)
 {
-	struct questions *all = call_own(call);
+	questions_drop(call_own(call));
+}
 
+void questions_drop(struct questions *all)
+{
 	all->cancelled = true;
 	for (struct question *question = all->first; question; question = question->next)
 		dns_cancel(&question->query);

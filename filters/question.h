@@ -55,6 +55,14 @@ enum call_status questions_wait(struct questions *all);
 
 void questions_cancel(struct call *call);
 
+/* None is of use any more: no answer is told, the call is done when all have come back. */
+void questions_drop(struct questions *all);
+
+/* The call waits for something else too: it is not done before it was let go as often. Not within
+ * `run`, which questions_wait ends. */
+void questions_hold(struct questions *all);
+void questions_let_go(struct questions *all);
+
 /* For call_fail: "MX of example.com: timeout". In the call's memory. */
 const char *question_why(const struct question *question);
 

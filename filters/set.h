@@ -171,6 +171,8 @@ void pipeline_settle(
 struct arena *pipeline_arena(const struct call *call);
 const struct fact_value *pipeline_slot(const struct pipeline *pipeline, unsigned slot);
 const struct filter_view *pipeline_view(const struct pipeline *pipeline);
+size_t pipeline_content(const struct pipeline *pipeline, uint64_t from,
+	void (*take)(void *, struct span), void *taker);
 void pipeline_done(struct call *call);
 
 #endif

@@ -16,6 +16,7 @@ struct session {
 	struct filter_play *play;
 	struct pipeline *pipeline;
 	struct arena *arena;
+	size_t fed; /* of the content */
 	bool wanted[FILTER_PLAY_SLOTS];
 };
 
@@ -171,6 +172,7 @@ static void start(struct filter_play *play)
 	struct filters_setup setup = {.set = play->set,
 		.loop = &play->loop,
 		.dns = play->dns,
+		.authn = play->authn,
 		.log = &play->log,
 		.hostname = "mx.example.net",
 		.timeout_ms = play->timeout_ms,
@@ -190,6 +192,18 @@ static void on_changed(void *context)
 	(void)context;
 }
 
+static size_t on_replay(
+	void *context, uint64_t from, void (*take_piece)(void *, struct span), void *taker)
+{
+	struct session *session = context;
+	struct span piece = span_from(span_first(session->play->content, session->fed), from);
+
+	piece = span_first(piece, FILTER_PLAY_FED);
+	if (piece.len)
+		take_piece(taker, piece);
+	return piece.len;
+}
+
 static void begin(struct session *session)
 {
 	struct filter_play *play = session->play;
@@ -200,6 +214,7 @@ static void begin(struct session *session)
 	for (size_t i = 0; i < play->n_slots; i++)
 		if (play->given[i].state != FACT_PENDING)
 			pipeline_give(session->pipeline, i, &play->given[i]);
+	pipeline_replay(session->pipeline, on_replay);
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		pipeline_enter(session->pipeline, (enum stage)stage, session->arena);
 	while (pipeline_want(session->pipeline, session->wanted))
@@ -211,6 +226,7 @@ static void feed(struct session *session)
 	struct span rest = session->play->content;
 
 	while (rest.len) {
+		session->fed += span_first(rest, FILTER_PLAY_FED).len;
 		if (pipeline_feed(session->pipeline, span_first(rest, FILTER_PLAY_FED)))
 			on_changed(session);
 		rest = span_from(rest, FILTER_PLAY_FED);

@@ -24,6 +24,7 @@ struct filter_play {
 	int log_fds[2]; /* what is logged can be read at [0] */
 	struct dns_play *names;
 	struct dns *dns;
+	struct authn *authn; /* the test's; NULL: none */
 	struct filter_set *set;
 	struct filters *filters; /* of the slots; NULL until something is measured */
 	struct filter_slot slots[FILTER_PLAY_SLOTS];

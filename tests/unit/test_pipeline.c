@@ -235,8 +235,53 @@ static const struct filter filter_fed = {.version = FILTER_VERSION,
 	.feed = fed_feed,
 	.cancel = fed_cancel};
 
-static const struct filter *const all[] = {
-	&filter_sync, &filter_wait, &filter_of, &filter_late, &filter_fed, &filter_twice, NULL};
+/* whole: measures all that it has at once, says what it can at its own deadline, and reads content
+ * again. */
+enum { WHOLE_ONE, WHOLE_TWO, WHOLE_SIZE };
+
+static const struct fact whole_facts[] = {
+	[WHOLE_ONE] = {"whole.one", TYPE_BOOL, STAGE_MESSAGE, 0, NULL, "h"},
+	[WHOLE_TWO] = {"whole.two", TYPE_TEXT, STAGE_MESSAGE, FACT_MANY | FACT_ASKS, NULL, "h"},
+	[WHOLE_SIZE] = {"whole.size", TYPE_SIZE, STAGE_MESSAGE, 0, NULL, "h"},
+	{.name = NULL},
+};
+
+static bool whole_ends;
+static struct call *whole;
+
+static enum call_status whole_run(struct call *call)
+{
+	runs++;
+	whole = call;
+	return CALL_WAIT;
+}
+
+static void whole_feed(struct call *call, struct span piece)
+{
+	(void)call;
+	(void)piece;
+}
+
+static void whole_expired(struct call *call)
+{
+	call_add_bool(call, WHOLE_ONE, false);
+	call_add_text(call, WHOLE_TWO, SPAN("not settled"));
+	if (whole_ends)
+		call_done(call);
+}
+
+static const struct filter filter_whole = {.version = FILTER_VERSION,
+	.name = "whole",
+	.facts = whole_facts,
+	.run = whole_run,
+	.feed = whole_feed,
+	.cancel = fed_cancel,
+	.expired = whole_expired,
+	.timeout_ms = 3000,
+	.all_at_once = true};
+
+static const struct filter *const all[] = {&filter_sync, &filter_wait, &filter_of, &filter_late,
+	&filter_fed, &filter_twice, &filter_whole, NULL};
 
 /* --- a session --- */
 
@@ -365,7 +410,7 @@ static int setup(void **state)
 	runs = cancels = changes = n_waiting = 0;
 	n_slots = n_content = 0;
 	on_cancel = AT_ONCE;
-	fed_never_ends = free_when_changed = false;
+	fed_never_ends = free_when_changed = whole_ends = false;
 	memset(slots, 0, sizeof(slots));
 	memset(wanted, 0, sizeof(wanted));
 	memset(n_at, 0, sizeof(n_at));
@@ -513,17 +558,17 @@ static void test_wanted_later(void **state)
 
 static void test_absent(void **state)
 {
-	size_t spf = slot_for("spf", NULL, NULL), rate;
+	size_t reputation = slot_for("mail.reputation", NULL, NULL), rate;
 	size_t mail = slot_for("sync.mail", NULL, NULL);
 
 	(void)state;
 	rate = slot_for("rate", NULL, &slots[mail]);
 	begin();
 	enter(STAGE_MAIL);
-	assert_int_equal(value(spf)->state, FACT_FAILED);
-	assert_string_equal(value(spf)->why, "no filter of this version measures it");
+	assert_int_equal(value(reputation)->state, FACT_FAILED);
+	assert_string_equal(value(reputation)->why, "no filter of this version measures it");
 	assert_int_equal(value(rate)->state, FACT_FAILED);
-	assert_string_equal(pipeline_slot_source(pipeline, spf), "absent");
+	assert_string_equal(pipeline_slot_source(pipeline, reputation), "absent");
 }
 
 /* --- waiting --- */
@@ -1011,23 +1056,24 @@ static void test_set_aside(void **state)
 
 static void test_give(void **state)
 {
-	size_t number = slot_for("sync.number", NULL, NULL), spf = slot_for("spf", NULL, NULL),
+	size_t number = slot_for("sync.number", NULL, NULL),
+	       reputation = slot_for("mail.reputation", NULL, NULL),
 	       one = slot_for("wait.one", NULL, NULL);
-	union fact_datum datum = {.number = 7}, pass_choice = {.choice = 2}, yes = {.yes = true};
+	union fact_datum datum = {.number = 7}, half = {.number = 0.5}, yes = {.yes = true};
 	struct fact_value given = {FACT_KNOWN, 1, &datum, NULL},
-			  pass_value = {FACT_KNOWN, 1, &pass_choice, NULL},
+			  half_value = {FACT_KNOWN, 1, &half, NULL},
 			  yes_value = {FACT_KNOWN, 1, &yes, NULL};
 
 	(void)state;
 	begin();
 	pipeline_give(pipeline, number, &given);
-	pipeline_give(pipeline, spf, &pass_value);
+	pipeline_give(pipeline, reputation, &half_value);
 	for (unsigned i = 0; i < 2; i++) {
 		enter(STAGE_CONNECT);
 		enter(STAGE_MAIL);
 		assert_false(want(number));
 		assert_true(value(number)->items[0].number == 7);
-		assert_int_equal(value(spf)->state, FACT_KNOWN);
+		assert_int_equal(value(reputation)->state, FACT_KNOWN);
 	}
 	assert_false(want(one));
 	pipeline_give(pipeline, one, &yes_value); /* while it is measured */
@@ -1149,6 +1195,109 @@ static void test_feed_deadline(void **state)
 	assert_int_equal(cancels, 1);
 }
 
+/* --- at once, at the end --- */
+
+static void begin_whole(size_t *one, size_t *two)
+{
+	*one = slot_for("whole.one", NULL, NULL);
+	*two = slot_for("whole.two", NULL, NULL);
+	begin();
+	enter(STAGE_MESSAGE);
+	assert_false(want(*one));
+}
+
+/* The call that was started for one of its facts is the one for all. */
+static void test_all_at_once(void **state)
+{
+	size_t one, two;
+
+	(void)state;
+	begin_whole(&one, &two);
+	assert_false(want(two));
+	assert_int_equal(runs, 1);
+	assert_true(call_wants(whole, WHOLE_TWO));
+	assert_false(call_wants(whole, WHOLE_SIZE)); /* no rule reads it */
+	call_add_text(whole, WHOLE_TWO, SPAN("two"));
+	wanted[two] = false; /* it goes on for the other one */
+	assert_false(want(one));
+	call_add_bool(whole, WHOLE_ONE, true);
+	call_done(whole);
+	turn();
+	assert_int_equal(value(two)->count, 1);
+	assert_true(value(one)->items[0].yes);
+	assert_int_equal(cancels, 0);
+}
+
+static void test_all_at_once_unwanted(void **state)
+{
+	size_t one, two;
+
+	(void)state;
+	begin_whole(&one, &two);
+	assert_false(want_nothing());
+	assert_int_equal(cancels, 1);
+	assert_int_equal(value(two)->state, FACT_PENDING);
+	assert_false(want(two));
+	assert_int_equal(runs, 2);
+}
+
+static void test_expired(void **state)
+{
+	size_t one, two;
+
+	(void)state;
+	begin_whole(&one, &two);
+	assert_false(feed(SPAN("abc")));
+	assert_false(feed(SPAN_NONE));
+	pass(2900);
+	assert_int_equal(value(one)->state, FACT_PENDING);
+	pass(200);
+	assert_int_equal(value(one)->state, FACT_KNOWN);
+	assert_false(value(one)->items[0].yes);
+	assert_int_equal(value(two)->state, FACT_FAILED);
+	assert_int_equal(cancels, 1);
+	assert_int_equal(filters->counts[5].timeouts, 1);
+	assert_true(filters_quiet(filters));
+}
+
+static void test_expired_and_done(void **state)
+{
+	size_t one, two;
+
+	(void)state;
+	whole_ends = true;
+	begin_whole(&one, &two);
+	assert_false(feed(SPAN_NONE));
+	pass(3100);
+	assert_int_equal(value(one)->state, FACT_KNOWN);
+	assert_int_equal(value(two)->state, FACT_KNOWN);
+	assert_int_equal(value(two)->count, 1);
+	assert_int_equal(cancels, 0);
+	assert_true(filters_quiet(filters));
+}
+
+static void take_copy(void *taker, struct span piece)
+{
+	assert_true(buffer_add(taker, piece));
+}
+
+static void test_content_again(void **state)
+{
+	struct buffer copy = BUFFER_INIT(64);
+	size_t one, two;
+
+	(void)state;
+	begin_whole(&one, &two);
+	assert_int_equal(call_content(whole, 0, take_copy, &copy), 0);
+	assert_false(feed(SPAN("abc")));
+	assert_false(feed(SPAN("def")));
+	assert_int_equal(call_content(whole, 1, take_copy, &copy), 2);
+	assert_int_equal(call_content(whole, 3, take_copy, &copy), 3);
+	assert_int_equal(call_content(whole, 6, take_copy, &copy), 0);
+	assert_string_equal(buffer_string(&copy), "bcdef");
+	buffer_free(&copy);
+}
+
 /* --- options, registry --- */
 
 static void expect_mistake(const char *name, const char *options, const char *text)
@@ -1189,7 +1338,7 @@ static void test_option_mistakes(void **state)
 	expect_mistake("somebody", "", "load \"somebody.so\"");
 	expect_mistake("hello", "load \"/nowhere/hello.so\"", "/nowhere/hello.so");
 	expect_mistake("wait", "load \"wait.so\"", "can't be loaded");
-	expect_mistake("spf", "load \"spf.so\"", "can't be loaded");
+	expect_mistake("virus", "load \"virus.so\"", "can't be loaded");
 }
 
 static void test_options(void **state)
@@ -1237,7 +1386,7 @@ static void test_tables(void **state)
 	static const struct fact taken[] = {
 		{"wait.one", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
 	static const struct fact absent[] = {
-		{"spf", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
+		{"virus", TYPE_BOOL, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
 	static const struct fact no_choices[] = {
 		{"x.y", TYPE_CHOICE, STAGE_MAIL, 0, NULL, "h"}, {.name = NULL}};
 	static const struct fact not_together[] = {
@@ -1425,7 +1574,7 @@ static void test_torture(void **state)
 	slot_for("of", NULL, &slots[mail]);
 	slot_for("fed.size", NULL, NULL);
 	slot_for("fed.early", NULL, NULL);
-	slot_for("spf", NULL, NULL);
+	slot_for("mail.reputation", NULL, NULL);
 	begin();
 	for (unsigned seed = 0; seed < 300; seed++) {
 		dice = seed;
@@ -1539,6 +1688,11 @@ int main(void)
 		CASE(test_spare),
 		CASE(test_deadline),
 		CASE(test_own_timeout),
+		CASE(test_all_at_once),
+		CASE(test_all_at_once_unwanted),
+		CASE(test_expired),
+		CASE(test_expired_and_done),
+		CASE(test_content_again),
 		CASE(test_cancel_at_once),
 		CASE(test_cancel_twice),
 		CASE(test_cancel_later),

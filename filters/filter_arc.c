@@ -1,0 +1,186 @@
+/*
+ * arc: the chain of those who handled the message before (RFC 8617): whether it holds, who sealed
+ * it, and what the last one of them had found out. Trusting a sealer is a rule's business:
+ *
+ *     unless arc == pass and any arc.sealers in @trusted
+ *
+ * The chain is verified in a process of their own (lib/authn/authn.h) while the body comes in.
+ * Trouble in DNS, no answer in time and a chain that can't be evaluated are all fail: the sender
+ * could bring any of them about, and a fact that fails would have the rule above skipped, which
+ * would open the door that it keeps. Only where no process is left are the facts failed lookups.
+ */
+#include "filters/arc_results.h"
+#include "filters/filter.h"
+#include "filters/verify_message.h"
+#include "lib/mail/authres_write.h"
+
+enum { ARC, ARC_SEALERS, ARC_SPF, ARC_DKIM, ARC_DMARC, ARC_AUTHRES };
+
+static const struct fact_choice results[] = {[ARC_IS_NONE] = {"none", NULL},
+	[ARC_IS_PASS] = {"pass", NULL},
+	[ARC_IS_FAIL] = {"fail", NULL},
+	{NULL, NULL}};
+static const struct fact_choice spf_results[] = {
+#define X(name, word) {word, NULL},
+	SPF_CODES(X)
+#undef X
+		{NULL, NULL}};
+static const struct fact_choice dkim_results[] = {
+#define X(name, word) {word, NULL},
+	DKIM_CODES(X)
+#undef X
+		{NULL, NULL}};
+static const struct fact_choice dmarc_results[] = {{"none", NULL}, {"pass", NULL}, {"fail", NULL},
+	{"temperror", NULL}, {"permerror", NULL}, {NULL, NULL}};
+
+static const struct fact facts[] = {
+	[ARC] = {"arc", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASSURES | FACT_ASKS, results,
+		"whether the ARC chain is valid (RFC 8617)"},
+	[ARC_SEALERS] = {"arc.sealers", TYPE_DOMAIN, STAGE_MESSAGE, FACT_MANY | FACT_ASKS, NULL,
+		"domains that sealed the ARC chain; none unless it is valid"},
+	[ARC_SPF] = {"arc.spf", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASKS, spf_results,
+		"SPF as the last ARC sealer saw it"},
+	[ARC_DKIM] = {"arc.dkim", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASKS, dkim_results,
+		"DKIM as the last ARC sealer saw it"},
+	[ARC_DMARC] = {"arc.dmarc", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASKS, dmarc_results,
+		"DMARC as the last ARC sealer saw it"},
+	[ARC_AUTHRES] = {"arc.authres", TYPE_TEXT, STAGE_MESSAGE,
+		FACT_MANY | FACT_IN_TEXTS | FACT_AUTHRES | FACT_ASKS, NULL,
+		"what Authentication-Results says of the ARC chain"},
+	{.name = NULL},
+};
+
+/* --- what was found --- */
+
+/* The two properties are RFC 8617's (10.2); an address last, since IPv6 is quoted. */
+static bool write_authres(
+	const struct call *call, const struct arc_result *result, struct buffer *text)
+{
+	char oldest[16], ip[IP_TEXT_SIZE];
+
+	if (!authres_add(text, "arc", arc_code_name(result->code), result->problem))
+		return false;
+	if (result->code != ARC_IS_PASS)
+		return true;
+	snprintf(oldest, sizeof(oldest), "%u", (unsigned)result->oldest_pass);
+	if (!authres_property(text, "header", "oldest-pass", span_text(oldest)))
+		return false;
+	if (call_view(call)->client.ip.family == IP_NONE)
+		return true;
+	return authres_last_property(
+		text, "smtp", "remote-ip", span_text(ip_format(&call_view(call)->client.ip, ip)));
+}
+
+static void add_authres(struct call *call, const struct arc_result *result)
+{
+	struct buffer text = BUFFER_INIT(AUTHRES_MAX);
+
+	if (write_authres(call, result, &text))
+		call_add_text(call, ARC_AUTHRES, buffer_span(&text));
+	call_settle(call, ARC_AUTHRES);
+	buffer_free(&text);
+}
+
+/* A word that is none of the fact's choices is none. */
+static void add_method(
+	struct call *call, unsigned fact, struct span results_text, const char *method)
+{
+	struct span word;
+	int choice;
+
+	if (!authres_method(results_text, span_text(method), &word))
+		return;
+	choice = fact_choice_find(&facts[fact], word);
+	if (choice >= 0)
+		call_add_choice(call, fact, (unsigned)choice);
+}
+
+static void add_sealers(struct call *call, const struct arc_result *result)
+{
+	for (size_t i = 0; i < result->n_sealers; i++) {
+		bool known = false;
+
+		for (size_t j = 0; j < i && !known; j++)
+			known = span_equal_nocase(result->sealers[i], result->sealers[j]);
+		if (!known)
+			call_add_text(call, ARC_SEALERS, result->sealers[i]);
+	}
+}
+
+static void conclude(struct call *call, const struct arc_result *result)
+{
+	add_authres(call, result);
+	if (result->code == ARC_IS_PASS) {
+		add_sealers(call, result);
+		add_method(call, ARC_SPF, result->results, "spf");
+		add_method(call, ARC_DKIM, result->results, "dkim");
+		add_method(call, ARC_DMARC, result->results, "dmarc");
+	}
+	call_settle(call, ARC_SEALERS);
+	call_settle(call, ARC_SPF);
+	call_settle(call, ARC_DKIM);
+	call_settle(call, ARC_DMARC);
+	call_add_choice(call, ARC, result->code);
+}
+
+static void conclude_as(struct call *call, enum arc_code code, const char *problem)
+{
+	struct arc_result result = {.code = code, .problem = span_text(problem)};
+
+	conclude(call, &result);
+}
+
+static void on_ended(struct verify_task *task)
+{
+	struct call *call = task->verify->call;
+	struct arc_result result;
+
+	switch (task->authn.outcome) {
+	case AUTHN_ANSWERED:
+		if (arc_result_read(task->authn.result, call_arena(call), &result)) {
+			conclude(call, &result);
+			return;
+		}
+		break;
+	case AUTHN_AWAY:
+		call_fail_all(call, "there is no process to verify it");
+		return;
+	case AUTHN_PENDING:
+	case AUTHN_POISONOUS:
+		break;
+	}
+	conclude_as(call, ARC_IS_FAIL, "the chain can't be evaluated");
+}
+
+/* --- its life --- */
+
+static enum call_status run(struct call *call)
+{
+	static const struct span fields[] = {SPAN("arc-seal"), SPAN("arc-message-signature"),
+		SPAN("arc-authentication-results"), SPAN_NONE};
+
+	if (!verify_has_field(call_view(call)->headers, fields)) {
+		conclude_as(call, ARC_IS_NONE, NULL);
+		return CALL_DONE;
+	}
+	if (!call_home(call)->authn) {
+		call_fail_all(call, "there is no process to verify it");
+		return CALL_DONE;
+	}
+	return verify_message_run(
+		call, call_memory(call, sizeof(struct verify_message)), AUTHN_ARC, on_ended);
+}
+
+static void expired(struct call *call)
+{
+	conclude_as(call, ARC_IS_FAIL, "no answer in time");
+}
+
+const struct filter filter_arc = {.version = FILTER_VERSION,
+	.name = "arc",
+	.facts = facts,
+	.run = run,
+	.feed = verify_message_feed,
+	.cancel = verify_cancel,
+	.expired = expired,
+	.all_at_once = true};

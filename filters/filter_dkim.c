@@ -1,0 +1,181 @@
+/*
+ * dkim: who signed the message, and whether the signatures hold (RFC 6376, 8301, 8463). They are
+ * verified in a process of their own (lib/authn/authn.h) while the body comes in; a message without
+ * a signature does not go there.
+ *
+ * Of several signatures the best one counts (6.1: a verifier may stop at the first that passes):
+ * pass; then policy, which holds, but not for all of the body; then temperror, which may hold
+ * another time; then fail, which is a signature at least; then permerror, which can't be judged.
+ *
+ * No answer in time is temperror. What kills whoever tries to verify it is permerror: it proves
+ * nothing, and DMARC can fail.
+ */
+#include "filters/filter.h"
+#include "filters/verify_message.h"
+#include "lib/mail/authres_write.h"
+
+enum { DKIM, DKIM_DOMAINS, DKIM_AUTHRES };
+
+static const struct fact_choice results[] = {
+#define X(name, word) [DKIM_IS_##name] = {word, NULL},
+	DKIM_CODES(X)
+#undef X
+		{NULL, NULL}};
+
+static const struct fact facts[] = {
+	[DKIM] = {"dkim", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASSURES | FACT_ASKS, results,
+		"the best result of all DKIM signatures (RFC 6376)"},
+	[DKIM_DOMAINS] = {"dkim.domains", TYPE_DOMAIN, STAGE_MESSAGE,
+		FACT_MANY | FACT_ASSURES | FACT_ASKS, NULL,
+		"domains with a DKIM signature that passes"},
+	[DKIM_AUTHRES] = {"dkim.authres", TYPE_TEXT, STAGE_MESSAGE,
+		FACT_MANY | FACT_IN_TEXTS | FACT_AUTHRES | FACT_ASKS, NULL,
+		"what Authentication-Results says of each DKIM signature"},
+	{.name = NULL},
+};
+
+/* Which of two results is the better one. */
+static const unsigned ranks[] = {
+	[DKIM_IS_NONE] = 0,
+	[DKIM_IS_PERMERROR] = 1,
+	[DKIM_IS_FAIL] = 2,
+	[DKIM_IS_TEMPERROR] = 3,
+	[DKIM_IS_POLICY] = 4,
+	[DKIM_IS_PASS] = 5,
+};
+
+/* --- what was found --- */
+
+static void add_text(struct call *call, struct buffer *text, bool fits)
+{
+	if (!fits) {
+		/* What has found room is a resinfo all the same. */
+	}
+	call_add_text(call, DKIM_AUTHRES, buffer_span(text));
+	buffer_clear(text);
+}
+
+static struct span key_comment(const struct dkim_signature *signature, struct arena *arena)
+{
+	if (!signature->key_bits)
+		return SPAN_NONE;
+	return span_text(arena_print(arena, "%u-bit key%s", (unsigned)signature->key_bits,
+		signature->testing ? ", testing" : ""));
+}
+
+/* header.b tells signatures of one domain apart (RFC 6008). */
+static void add_signature(
+	struct call *call, const struct dkim_signature *signature, struct buffer *text)
+{
+	bool fits =
+		authres_add(text, "dkim", dkim_code_name(signature->code), signature->problem) &&
+		authres_comment(text, key_comment(signature, call_arena(call))) &&
+		authres_property(text, "header", "d", signature->domain) &&
+		authres_property(text, "header", "i", signature->identity) &&
+		authres_property(text, "header", "s", signature->selector) &&
+		authres_property(text, "header", "a", signature->algorithm) &&
+		authres_last_property(text, "header", "b", signature->start);
+
+	add_text(call, text, fits);
+}
+
+static void add_domain(struct call *call, const struct dkim_result *result, size_t number)
+{
+	struct span domain = result->signatures[number].domain;
+
+	if (result->signatures[number].code != DKIM_IS_PASS)
+		return;
+	for (size_t i = 0; i < number; i++)
+		if (result->signatures[i].code == DKIM_IS_PASS &&
+			span_equal_nocase(result->signatures[i].domain, domain))
+			return;
+	call_add_text(call, DKIM_DOMAINS, domain);
+}
+
+static void conclude(struct call *call, const struct dkim_result *result)
+{
+	struct buffer text = BUFFER_INIT(AUTHRES_MAX);
+	enum dkim_code best = DKIM_IS_NONE;
+
+	for (size_t i = 0; i < result->n; i++) {
+		if (ranks[result->signatures[i].code] > ranks[best])
+			best = result->signatures[i].code;
+		add_domain(call, result, i);
+		add_signature(call, &result->signatures[i], &text);
+	}
+	if (result->n_more)
+		add_text(call, &text,
+			authres_add(&text, "dkim", "policy",
+				SPAN("there are more signatures than are looked at")));
+	call_settle(call, DKIM_DOMAINS);
+	call_settle(call, DKIM_AUTHRES);
+	call_add_choice(call, DKIM, best);
+	buffer_free(&text);
+}
+
+/* Without a look at any signature. */
+static void conclude_as(struct call *call, enum dkim_code code, const char *problem)
+{
+	struct buffer text = BUFFER_INIT(AUTHRES_MAX);
+
+	add_text(call, &text, authres_add(&text, "dkim", dkim_code_name(code), span_text(problem)));
+	if (code != DKIM_IS_TEMPERROR) /* then there may be some */
+		call_settle(call, DKIM_DOMAINS);
+	call_settle(call, DKIM_AUTHRES);
+	call_add_choice(call, DKIM, code);
+	buffer_free(&text);
+}
+
+static void on_ended(struct verify_task *task)
+{
+	struct call *call = task->verify->call;
+	struct dkim_result result;
+
+	switch (task->authn.outcome) {
+	case AUTHN_ANSWERED:
+		if (dkim_result_read(task->authn.result, call_arena(call), &result)) {
+			conclude(call, &result);
+			return;
+		}
+		break;
+	case AUTHN_AWAY:
+		call_fail_all(call, "there is no process to verify it");
+		return;
+	case AUTHN_PENDING:
+	case AUTHN_POISONOUS:
+		break;
+	}
+	conclude_as(call, DKIM_IS_PERMERROR, "the signatures can't be evaluated");
+}
+
+/* --- its life --- */
+
+static enum call_status run(struct call *call)
+{
+	static const struct span fields[] = {SPAN("dkim-signature"), SPAN_NONE};
+
+	if (!verify_has_field(call_view(call)->headers, fields)) {
+		conclude_as(call, DKIM_IS_NONE, NULL);
+		return CALL_DONE;
+	}
+	if (!call_home(call)->authn) {
+		call_fail_all(call, "there is no process to verify it");
+		return CALL_DONE;
+	}
+	return verify_message_run(
+		call, call_memory(call, sizeof(struct verify_message)), AUTHN_DKIM, on_ended);
+}
+
+static void expired(struct call *call)
+{
+	conclude_as(call, DKIM_IS_TEMPERROR, "no answer in time");
+}
+
+const struct filter filter_dkim = {.version = FILTER_VERSION,
+	.name = "dkim",
+	.facts = facts,
+	.run = run,
+	.feed = verify_message_feed,
+	.cancel = verify_cancel,
+	.expired = expired,
+	.all_at_once = true};
