@@ -54,7 +54,7 @@ struct rules *rules_of_files(
 {
 	static const char *const backends[] = {"main", "other"};
 	static const char *const paths[] = {"t.rules"};
-	struct rule_setup setup = {&policy_facts, backends, 2, digest, ascii};
+	struct rule_setup setup = {&policy_facts, backends, 2, digest, ascii, NULL};
 	struct files files = {text, others};
 	struct rule_source source = {read_text, &files};
 	size_t n_mistakes;
