@@ -218,6 +218,7 @@ bool authres_result_valid(struct span result, bool utf8)
 	struct span element;
 	unsigned n = 0; /* elements but comments */
 
+	result = span_trim(result);
 	if (result.len > FIELD_MAX || !is_text(result, utf8))
 		return false;
 	while (result.len) {
@@ -307,7 +308,7 @@ static bool add_result(struct buffer *out, struct span result, bool utf8)
 	struct buffer text = BUFFER_INIT(FIELD_MAX);
 	struct lines lines = {&text, 1};
 	bool ok = authres_result_valid(result, utf8) && buffer_add_text(&text, ";\r\n\t") &&
-		  add_elements(&lines, result, false);
+		  add_elements(&lines, span_trim(result), false);
 
 	return add_whole(out, &text, ok, strlen(line_end));
 }
