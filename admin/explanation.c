@@ -128,6 +128,24 @@ static void print_recipient(
 	print_verdict(p, r, with_message);
 }
 
+/* Line by line, since their folds are part of them. */
+static void print_header(const struct paper *p, const char *header)
+{
+	struct span rest = span_text(header);
+
+	if (rest.len)
+		heading(p, "Header");
+	while (rest.len) {
+		size_t end = span_find(rest, SPAN("\r\n"));
+		struct span line = span_first(rest, end);
+		bool folded = line.len && line.at[0] == '\t';
+
+		fprintf(p->out, "%s%s\n", folded ? "    " : "",
+			visible_line(p->arena, span_from(line, folded)));
+		rest = span_from(rest, end + 2);
+	}
+}
+
 void explanation_print(const struct explanation *explanation, FILE *out)
 {
 	struct paper p = {.out = out, .arena = arena_new(4096), .colour = tone_wanted(out)};
@@ -135,6 +153,8 @@ void explanation_print(const struct explanation *explanation, FILE *out)
 	print_facts(&p, explanation->facts);
 	for (const struct explained_recipient *r = explanation->recipients; r; r = r->next)
 		print_recipient(&p, r, explanation->with_message);
+	if (explanation->header)
+		print_header(&p, explanation->header);
 	arena_free(&p.arena);
 }
 
@@ -219,6 +239,7 @@ void explanation_print_json(const struct explanation *explanation, FILE *out)
 	for (const struct explained_recipient *to = explanation->recipients; to; to = to->next)
 		record_recipient(&r, to);
 	record_close(&r);
+	record_or_null(&r, "header", explanation->header);
 	all = record_finish(&r);
 	fprintf(out, "%.*s\n", SPAN_ARGS(all));
 	record_free(&r);

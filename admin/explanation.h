@@ -60,6 +60,8 @@ struct explained_recipient {
 struct explanation {
 	struct explained_fact *facts; /* of the session and message */
 	struct explained_recipient *recipients;
+	const char *header; /* what stands above a message that goes on, with CRLF line ends, but
+			       for our Received; NULL: it does not */
 	bool with_message;
 };
 

@@ -17,6 +17,7 @@
 #include "policy/stages.h"
 #include "policy/text.h"
 #include "proxy/session/bench.h"
+#include "proxy/session/results.h"
 
 enum { TEXT_MAX = 4096, VALUE_MAX = 1024, PIECE = 64 * 1024, TIMEOUT_MS = 10000 };
 
@@ -49,6 +50,9 @@ struct offline {
 	enum stage base_at;
 	struct guest *guests;
 	bool *wanted, *all_wanted, *given; /* by slot */
+	const struct slot *const *results; /* of results_slots */
+	size_t n_results;
+	bool always; /* authentication_results */
 	bool news;
 	size_t fed; /* bytes of the message */
 };
@@ -80,7 +84,7 @@ static bool open_filters(struct offline *o, struct err *err)
 		.log = &o->log,
 		.hostname = config ? config->hostname : "localhost",
 		.timeout_ms = config ? config->timeouts.filter : TIMEOUT_MS,
-		.slots = bench_slots(o->policy, o->arena),
+		.slots = bench_slots(o->policy, o->always, o->arena),
 		.n_slots = o->policy->n_slots};
 
 	o->filters = filters_open(&setup, err);
@@ -144,7 +148,8 @@ static bool give_to_slots(struct offline *o, const char *name, const struct fact
 		if (strcmp(o->policy->rules->slots[i]->name, name) != 0)
 			continue;
 		pipeline_give(o->pipeline, i, value);
-		o->given[i] = some = true;
+		o->given[i] = true;
+		some = some || !o->policy->rules->slots[i]->unread;
 	}
 	return some;
 }
@@ -279,10 +284,46 @@ static void note_certain(struct guest *g, enum stage stage)
 	g->at = stage;
 }
 
+/* Whether the message may reach somebody, in the transaction at hand. */
+static bool may_go_on(const struct offline *o)
+{
+	for (size_t i = 0; i < o->session->n_to; i++) {
+		const struct guest *g = &o->guests[i];
+		struct outcome outcome;
+
+		if (!g->e || g->said || g->put_off)
+			continue;
+		outcome = outcome_of(g->e);
+		if (!outcome.certain || outcome_sternness(&outcome) <= STERN_QUARANTINE)
+			return true;
+	}
+	return false;
+}
+
+/* What the header shall say and is not known yet: marks what nobody has begun, if it is begun for
+ * its own sake. true: some of it is under way, or was marked. */
+static bool want_results(struct offline *o, bool *wanted)
+{
+	struct subject subject = subject_of(o, NULL);
+	bool some = false;
+
+	for (size_t i = 0; i < o->n_results && may_go_on(o); i++) {
+		const struct slot *slot = o->results[i];
+
+		if (!subject.at[slot->stage] ||
+			subject_value(&subject, slot)->state != FACT_PENDING)
+			continue;
+		if (o->always)
+			wanted[slot->number] = true;
+		some = some || o->always || pipeline_is_measuring(o->pipeline, slot->number);
+	}
+	return some;
+}
+
 /* As settle, for all recipients at once. */
 static void settle_guests(struct offline *o, enum stage reached, bool wait)
 {
-	for (;;) {
+	for (bool results;;) {
 		do {
 			memset(o->all_wanted, 0, o->policy->n_slots);
 			for (size_t i = 0; i < o->session->n_to; i++) {
@@ -297,8 +338,9 @@ static void settle_guests(struct offline *o, enum stage reached, bool wait)
 				for (size_t k = 0; k < o->policy->n_slots; k++)
 					o->all_wanted[k] = o->all_wanted[k] || o->wanted[k];
 			}
+			results = want_results(o, o->all_wanted);
 		} while (pipeline_want(o->pipeline, o->all_wanted));
-		if (!wait || !any_wanted(o, o->all_wanted))
+		if (!wait || !(results || any_wanted(o, o->all_wanted)))
 			return;
 		wait_for_news(o);
 	}
@@ -714,6 +756,23 @@ static bool anybody_left(const struct offline *o)
 	return false;
 }
 
+/* The fields that a message which goes on gets above it, but for our Received. */
+static const char *header_text(struct offline *o)
+{
+	const struct config *config = o->session->config;
+	struct subject subject = subject_of(o, NULL);
+	struct results results = {.slots = o->results,
+		.n = o->n_results,
+		.subject = &subject,
+		.authserv_id = span_text(config ? config->authserv_id : "localhost"),
+		.always = o->always};
+	struct buffer b = BUFFER_INIT(RESULTS_TRACE_MAX + RESULTS_FIELD_MAX);
+
+	results_write_trace(&results, &b);
+	results_write(&results, &b);
+	return text_of(o, &b, true);
+}
+
 static struct explanation *run(struct offline *o)
 {
 	struct explanation *out = arena_alloc(o->arena, sizeof(*out));
@@ -728,6 +787,10 @@ static struct explanation *run(struct offline *o)
 		run_message(o);
 	else if (knows_of_message(o))
 		run_given(o);
+	else
+		settle_guests(o, STAGE_RCPT, true);
+	if (may_go_on(o))
+		out->header = header_text(o);
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		if (stage != STAGE_RCPT)
 			facts = add_facts(o, facts, (enum stage)stage);
@@ -757,7 +820,11 @@ static void close_all(struct offline *o)
 struct explanation *offline_run(
 	const struct offline_session *session, struct arena *arena, struct err *err)
 {
-	struct offline o = {.session = session, .policy = session->rules->policy, .arena = arena};
+	struct offline o = {.session = session,
+		.policy = session->rules->policy,
+		.arena = arena,
+		.always = session->config &&
+			  session->config->authentication_results == AUTHRES_ALWAYS};
 	size_t n_slots = o.policy->n_slots + 1;
 	struct explanation *out = NULL;
 
@@ -766,6 +833,7 @@ struct explanation *offline_run(
 	o.given = arena_alloc(arena, n_slots);
 	o.guests = arena_alloc(arena, (session->n_to + 1) * sizeof(*o.guests));
 	o.e = evaluation_new(o.policy, arena);
+	o.results = results_slots(o.policy, arena, &o.n_results);
 	loop_init(&o.loop);
 	log_init(&o.log, -1, true, &o.loop.clock, "explain");
 	if (open_dns(&o, err) && open_filters(&o, err)) {
@@ -784,7 +852,10 @@ bool offline_try(const struct ruleset *rules, const struct config *config, struc
 {
 	struct offline_session session = {.rules = rules, .config = config, .without_dns = true};
 	struct arena *arena = arena_new(4096);
-	struct offline o = {.session = &session, .policy = rules->policy, .arena = arena};
+	struct offline o = {.session = &session,
+		.policy = rules->policy,
+		.arena = arena,
+		.always = config && config->authentication_results == AUTHRES_ALWAYS};
 	bool ok;
 
 	loop_init(&o.loop);

@@ -102,6 +102,7 @@ state "{directory}/state"
 listen "{host}:{port}" {{ tls none }}
 backend "sink" {{ server "{host}:{sink_port}" client_info none }}
 relay_domains {{ "example.com" }}
+authentication_results on_demand
 limits {{ per_client 10000 connections 10000 }}
 {rules}
 admin {{ socket "{directory}/control.sock" }}

@@ -146,6 +146,7 @@ static void settle(
 	struct note *note = note_of(pipeline, found->slot);
 
 	found->settled = true;
+	found->known = state == FACT_KNOWN;
 	ENSURE(value && value->state == FACT_PENDING && note->call == call);
 	value->state = state;
 	value->count = state == FACT_KNOWN ? found->count : 0;
@@ -462,12 +463,23 @@ static void mark_wanted(struct pipeline *pipeline, size_t slot)
 		mark_wanted(pipeline, group->after[i]);
 }
 
-static bool is_wanted(const struct call *call)
+/* A call that has found what it was for goes on for what comes along with that. */
+static bool is_wanted(struct call *call)
 {
-	for (unsigned i = 0; i < call->n_found; i++)
-		if (!call->found[i].settled && call->filters->wanted[call->found[i].slot])
-			return true;
-	return false;
+	bool wanted = false, found_it = false, more = false;
+
+	for (unsigned i = 0; i < call->n_found; i++) {
+		struct found *found = &call->found[i];
+
+		if (found->settled) {
+			found_it |= found->asked && found->known;
+		} else if (call->filters->wanted[found->slot]) {
+			found->asked = wanted = true;
+		} else {
+			more |= call->filters->slots[found->slot].rides;
+		}
+	}
+	return wanted || (found_it && more);
 }
 
 static void drop_unwanted(struct pipeline *pipeline)
@@ -484,35 +496,39 @@ static void drop_unwanted(struct pipeline *pipeline)
 	}
 }
 
+static bool is_free(struct pipeline *pipeline, size_t slot)
+{
+	return is_pending(pipeline, slot) && !note_of(pipeline, slot)->call;
+}
+
+/* What may come along with another is begun last, as what asks others is. */
 static bool is_startable(struct pipeline *pipeline, size_t slot, bool asks)
 {
 	const struct filters *filters = pipeline->filters;
 
-	return filters->wanted[slot] && is_pending(pipeline, slot) &&
-	       !note_of(pipeline, slot)->call &&
-	       (asks || !(filters->slots[slot].fact->flags & FACT_ASKS));
+	return filters->wanted[slot] && is_free(pipeline, slot) &&
+	       (asks || !(filters->slots[slot].rides ||
+				filters->slots[slot].fact->flags & FACT_ASKS));
 }
 
 /* Whether the call that now starts for its group measures it. */
-static bool is_taken_in(
-	struct pipeline *pipeline, const struct plan_group *group, size_t slot, bool asks)
+static bool joins(struct pipeline *pipeline, const struct plan_group *group, size_t slot, bool asks)
 {
 	const struct filters *filters = pipeline->filters;
 	const struct filter *filter = filters->setup.set->entries[group->source].filter;
 
-	if (filter->all_at_once)
-		return is_pending(pipeline, slot) && !note_of(pipeline, slot)->call;
-	return is_startable(pipeline, slot, asks);
+	return is_startable(pipeline, slot, asks) ||
+	       ((filters->slots[slot].rides || filter->all_at_once) && is_free(pipeline, slot));
 }
 
-/* One call for all slots of the group that are wanted and not under way. */
+/* One call for all slots of the group that are wanted and not under way, and those that ride. */
 static void start_group(struct pipeline *pipeline, const struct plan_group *group, bool asks)
 {
 	struct call *call;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < group->n_slots; i++)
-		n += is_taken_in(pipeline, group, group->slots[i], asks);
+		n += joins(pipeline, group, group->slots[i], asks);
 	call = call_new(pipeline->filters, group, n);
 	call->pipeline = pipeline;
 	call->next = pipeline->calls;
@@ -522,8 +538,9 @@ static void start_group(struct pipeline *pipeline, const struct plan_group *grou
 	pipeline->calls = call;
 	n = 0;
 	for (unsigned i = 0; i < group->n_slots; i++) {
-		if (!is_taken_in(pipeline, group, group->slots[i], asks))
+		if (!joins(pipeline, group, group->slots[i], asks))
 			continue;
+		call->found[n].asked = pipeline->filters->wanted[group->slots[i]];
 		call->found[n++].slot = group->slots[i];
 		note_of(pipeline, group->slots[i])->call = call;
 	}
@@ -748,6 +765,14 @@ bool pipeline_feed(struct pipeline *pipeline, struct span content)
 	}
 	advance(pipeline);
 	return leave(pipeline);
+}
+
+bool pipeline_is_measuring(const struct pipeline *pipeline, size_t slot)
+{
+	const struct plan_slot *plan = &pipeline->filters->slots[slot];
+	const struct note *notes = pipeline->stages[plan->stage].notes;
+
+	return notes && notes[plan->index].call;
 }
 
 /* --- for people --- */

@@ -69,6 +69,8 @@ struct filter_slot {
 	uint64_t window_ms;
 	enum stage stage;
 	unsigned index; /* within the stage */
+	bool rides;     /* comes along with any call of its filter at that stage */
+	bool idle;      /* only so: it is never wanted by itself */
 };
 
 struct filters_setup {
@@ -132,8 +134,12 @@ void pipeline_put_back(struct pipeline *pipeline, enum stage stage, struct fact_
 /* Exactly these slots are wanted now (by number, in `slots` of the setup): what is not under way is
  * started if its stage has been entered, what is under way for none of them is cancelled. true:
  * some slot became known or failed within this call; what others must be asked for (FACT_ASKS) is
- * then not begun: say anew what is wanted. */
+ * then not begun: say anew what is wanted. What rides on a call that has found what was wanted of
+ * it is not cancelled. */
 bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
+
+/* Whether a call is under way that may still fill this slot. */
+bool pipeline_is_measuring(const struct pipeline *pipeline, size_t slot);
 
 /* Given from outside (`--fact`): the slot has this value, whenever its stage is entered, and is not
  * measured. What the value points to is borrowed. */

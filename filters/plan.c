@@ -106,7 +106,6 @@ static void add_slot(
 	struct plan_group *group;
 	unsigned *grown;
 
-	filters->used[slot->source] = true;
 	if (slot->field) {
 		field = (size_t)(slot->field - filters->setup.slots);
 		ENSURE(field < filters->setup.n_slots);
@@ -116,7 +115,8 @@ static void add_slot(
 		.fact_index = fact_index(entry, slot->fact),
 		.group = find_group(filters, slot, field, known),
 		.index = slot->index,
-		.stage = slot->stage};
+		.stage = slot->stage,
+		.rides = slot->rides};
 	if (slot->fact->flags & FACT_ABSENT)
 		filters->absent[filters->n_absent++] = (unsigned)number;
 	if (slot->index >= filters->n_at[slot->stage])
@@ -221,6 +221,19 @@ static void plan_after(struct filters *filters, size_t number, struct known_grou
 	filters->groups[number].n_after = n;
 }
 
+/* The filter of a slot that may be wanted, and those that it comes after. What these are asked for
+ * rides, or the same would be measured twice: once for a rule, once for who comes after. */
+static void mark_used(struct filters *filters, unsigned slot)
+{
+	const struct plan_group *group = &filters->groups[filters->slots[slot].group];
+
+	filters->used[group->source] = true;
+	for (unsigned i = 0; i < group->n_after; i++) {
+		filters->slots[group->after[i]].rides = true;
+		mark_used(filters, group->after[i]);
+	}
+}
+
 /* Slots that `after` can add at most. */
 static size_t count_after(const struct filter_set *set)
 {
@@ -251,6 +264,9 @@ static void make_plan(struct filters *filters)
 	for (size_t i = 0; i < filters->n_groups; i++) /* grows while it runs */
 		plan_after(filters, i, known);
 	free(known);
+	for (size_t i = 0; i < setup->n_slots; i++)
+		if (!setup->slots[i].idle)
+			mark_used(filters, (unsigned)i);
 	for (size_t i = 0; i < filters->n_groups; i++)
 		if (filters->groups[i].together)
 			order_slots(filters, &filters->groups[i]);

@@ -66,6 +66,10 @@ static bool check_fact(const struct filter_entry *entry, const struct fact *fact
 		 (fact->type != TYPE_TEXT || !(fact->flags & FACT_OF_TEXT) ||
 			 fact->flags & (FACT_OF_FIELD | FACT_FAMILY)))
 		wrong = "is looked for together, but is no text of a text alone";
+	else if (fact->flags & (FACT_AUTHRES | FACT_TRACE) &&
+		 (fact->type != TYPE_TEXT || fact->stage == STAGE_RCPT ||
+			 fact->flags & (FACT_OF_TEXT | FACT_OF_FIELD | FACT_FAMILY)))
+		wrong = "stands in a header, but is no plain text of the whole message";
 	if (wrong)
 		return err_set(err, "filter %s: fact `%.64s` %s", entry->name, fact->name, wrong);
 	return true;

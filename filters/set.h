@@ -87,6 +87,7 @@ struct plan_slot {
 	unsigned group;
 	unsigned index; /* within the stage */
 	enum stage stage;
+	bool rides;
 };
 
 struct filter_count {
@@ -99,7 +100,7 @@ struct filters {
 	struct arena *arena; /* owned; holds this struct too */
 	struct filter_home *homes;
 	struct filter_count *counts;
-	bool *used;                /* of each filter: some slot is its; only those are opened */
+	bool *used;                /* of each filter: it may be run; only those are opened */
 	struct charsets *charsets; /* owned; NULL until one asks */
 	struct plan_slot *slots;   /* those of the setup, then what `after` adds */
 	size_t n_slots;
@@ -133,6 +134,8 @@ enum call_state {
 struct found {
 	unsigned slot;
 	bool settled; /* known or failed: what still comes is dropped */
+	bool known;   /* settled so */
+	bool asked;   /* it was wanted, and does not only come along */
 	uint32_t count, capacity;
 	uint32_t text_bytes;     /* of all items, as far as they count against a limit of its own */
 	union fact_datum *items; /* in the stage's arena */

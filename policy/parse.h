@@ -255,6 +255,9 @@ const char *field_domain(struct parser *p, const struct fact *fact);
 
 const struct slot *slot_of(struct parser *p, const struct field *field, uint64_t window_ms);
 
+/* Those of rule_setup.keeps, when all rules are read. */
+void slots_keep(struct parser *p);
+
 /* The slot of looking a field up in a dnsbl list; NULL: told. */
 const struct slot *slot_listed(struct parser *p, const struct field *field, const struct token *at,
 	struct rule_list *list);

@@ -340,6 +340,27 @@ const struct slot *slot_listed(
 	return &(*place)->slot;
 }
 
+static void slot_keep(struct parser *p, const struct fact *fact, size_t source)
+{
+	struct field field = {.fact = fact, .source = source, .name = fact->name};
+	size_t before = p->rules->n_slots;
+	const struct slot *slot = slot_of(p, &field, 0);
+
+	if (p->rules->n_slots > before)
+		p->rules->slots[slot->number]->unread = true;
+}
+
+void slots_keep(struct parser *p)
+{
+	const unsigned parameters = FACT_OF_TEXT | FACT_OF_FIELD | FACT_FAMILY;
+	const struct fact_registry *registry = p->setup->registry;
+
+	for (size_t i = 0; p->setup->keeps && i < registry->n_sources; i++)
+		for (const struct fact *f = registry->sources[i].facts; f->name; f++)
+			if (!(f->flags & (parameters | FACT_ABSENT)) && p->setup->keeps(f))
+				slot_keep(p, f, i);
+}
+
 /* --- the slots of the rule in hand --- */
 
 static void add_once(

@@ -196,7 +196,8 @@ size_t policy_size(const struct policy *p)
 bool policy_reads(const struct policy *p, struct span fact)
 {
 	for (size_t i = 0; i < p->n_slots; i++)
-		if (span_equal(span_text(p->rules->slots[i]->fact->name), fact))
+		if (!p->rules->slots[i]->unread &&
+			span_equal(span_text(p->rules->slots[i]->fact->name), fact))
 			return true;
 	return false;
 }

@@ -294,6 +294,7 @@ static void read_all(struct parser *p, const char *const *paths, size_t n_paths)
 	}
 	for (size_t i = 0; i < n_paths && !p->stopped; i++)
 		read_root(p, copies[i]);
+	slots_keep(p);
 	tests_settle(p);
 }
 

@@ -23,6 +23,8 @@ struct rule_setup {
 	size_t n_backends;
 	bool (*digest)(unsigned digits, struct span text, char *hex); /* for hash lists (list.h) */
 	domain_ascii *ascii; /* for domains; NULL: they stay as written */
+	/* Facts without parameters that have a slot though no rule may read them; NULL: none. */
+	bool (*keeps)(const struct fact *fact);
 };
 
 /* Reads the files in this order into one rule set. NULL: mistakes; each is in the report. Warnings

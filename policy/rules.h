@@ -35,6 +35,7 @@ struct slot {
 	enum stage stage;             /* the fact's own, or the field's where that is later */
 	unsigned index;               /* within the stage */
 	unsigned number;              /* among all */
+	bool unread;                  /* no rule reads it: it is there for rule_setup.keeps */
 	const char *name;             /* as an admin would write it */
 };
 

@@ -41,9 +41,13 @@ void header_date(uint64_t wall_ms, char out[HEADER_DATE_SIZE]);
 bool received_by(struct span body, struct span hostname);
 
 /* Whether an Authentication-Results body (RFC 8601 2.2) carries this authserv-id, or could be read
- * so: comments (nested, quoted pairs), folds, case, quoted-string form and a version behind it are
- * seen through. One with nothing before its first ';' counts too: it is nobody's, so a reader may
- * take it for its own. */
+ * so: comments (nested, quoted pairs), folds, case, quoted-string form, a version behind it,
+ * percent signs and other scripts are seen through. One with nothing before its first ';' counts
+ * too, and one with an encoded word there: it is nobody's, so a reader may take it for its own. */
 bool authres_is_from(struct span body, struct span authserv_id);
+
+/* The same of a field of a header section: one that is called Authentication-Results, or a line
+ * that is no field but could be read as one. */
+bool authres_is_forged(const struct header_field *field, struct span authserv_id);
 
 #endif

@@ -244,7 +244,6 @@ const struct option option_table[] = {
 		.at = FIELD(struct config, authentication_results),
 		.choices = authentication_results,
 		.fallback = "always",
-		.flags = OPTION_LATER,
 		.help = "Whether SPF, DKIM, DMARC and ARC are worked out for each message that "
 			"goes "
 			"on.",

@@ -24,7 +24,7 @@ struct message {
 	struct message_change *changes; /* borrowed from the transaction's arena */
 	size_t n_changes;
 	bool leading_dot; /* some line of prefix, content or changes begins with a dot */
-	bool eight_bit;   /* some byte of content or changes is above 127 */
+	bool eight_bit;   /* some byte of prefix, content or changes is above 127 */
 };
 
 /* Whether content begins with a blank. Its first line would then continue our last field, so an

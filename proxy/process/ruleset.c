@@ -5,6 +5,7 @@
 #include "lib/net/digest.h"
 #include "policy/advise.h"
 #include "policy/expect.h"
+#include "proxy/session/results.h"
 
 /* filter: the block in which the mistake stands; NULL: in none. token: as filter_mistake has it. */
 static void tell_mistake(struct ruleset_told *told, const struct bundle *bundle, const char *file,
@@ -105,7 +106,8 @@ static bool read_rules(struct ruleset *set, const struct bundle *bundle,
 		.backends = backend_names(config, arena),
 		.n_backends = config ? config->n_backends : 0,
 		.digest = digest_hex,
-		.ascii = host_ascii};
+		.ascii = host_ascii,
+		.keeps = results_keep};
 	size_t n_paths, n_mistakes = 0, n_warnings = 0;
 	const char *const *paths = bundle_rules(bundle, arena, &n_paths);
 	struct rule_source source;

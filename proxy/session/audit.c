@@ -208,15 +208,14 @@ static const struct cohort *speaker(const struct transaction *t, const char *ver
 /* What the rules made of the message. */
 static void write_judgement(struct record *r, const struct transaction *t, const char *verdict)
 {
-	static const char *const results[] = {"spf", "dkim", "dmarc", "arc"};
 	const struct cohort *c = speaker(t, verdict);
 	const struct evaluation *e = c ? c->evaluation : t->evaluation;
 	/* Without a verdict the rules had no say: a fault of the message, a client that left. */
 	const struct rule *rule = c && c->verdict ? c->outcome.rule : t->refused_by;
 	int64_t low, high;
 
-	for (size_t i = 0; i < COUNT_OF(results); i++)
-		write_fact(r, t->session, results[i], results[i]);
+	for (const char *const *name = results_recorded; *name; name++)
+		write_fact(r, t->session, *name, *name);
 	if (rule)
 		record_string(r, "rule", rule->name);
 	if (!e)

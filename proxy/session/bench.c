@@ -2,9 +2,10 @@
 
 #include "lib/base/fail.h"
 #include "lib/net/dns.h"
+#include "proxy/session/results.h"
 #include "proxy/session/worker.h"
 
-struct filter_slot *bench_slots(const struct policy *policy, struct arena *arena)
+struct filter_slot *bench_slots(const struct policy *policy, bool always, struct arena *arena)
 {
 	const struct rules *rules = policy->rules;
 	struct filter_slot *slots = arena_alloc(arena, (rules->n_slots + 1) * sizeof(*slots));
@@ -20,7 +21,9 @@ struct filter_slot *bench_slots(const struct policy *policy, struct arena *arena
 			.n_codes = slot->list ? slot->list->n_codes : 0,
 			.window_ms = slot->window_ms,
 			.stage = slot->stage,
-			.index = slot->index};
+			.index = slot->index,
+			.rides = results_keep(slot->fact),
+			.idle = slot->unread && !always};
 	}
 	return slots;
 }
@@ -51,7 +54,7 @@ static bool open_filters(
 		.log = worker->log,
 		.hostname = config->hostname,
 		.timeout_ms = config->timeouts.filter,
-		.slots = bench_slots(b->policy, b->arena),
+		.slots = bench_slots(b->policy, b->always, b->arena),
 		.n_slots = b->policy->n_slots};
 
 	b->dns = dns_open(&resolver, err);
@@ -63,11 +66,13 @@ static bool open_filters(
 bool bench_open(struct bench **out, struct worker *worker, const struct policy *policy,
 	struct filter_set *filters, struct err *err)
 {
+	bool always = worker->config->authentication_results == AUTHRES_ALWAYS;
 	struct arena *arena;
 	struct bench *b;
 
 	*out = NULL;
-	if (!policy || policy->n_rules == 0)
+	/* Without rules nothing is read but what a header shall say. */
+	if (!policy || (policy->n_rules == 0 && (!always || policy->n_slots == 0)))
 		return true;
 	arena = arena_new(4096);
 	b = arena_alloc(arena, sizeof(*b));
@@ -78,7 +83,10 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->waits = arena_alloc(arena, policy->n_slots + 1);
 	b->early_talker = bench_slot(b, "client.early_talker");
 	b->rcpt_valid = bench_slot(b, "rcpt.valid");
-	b->hits = arena_alloc(arena, policy->n_rules * sizeof(*b->hits));
+	b->always = always;
+	b->results = results_slots(policy, arena, &b->n_results);
+	b->told = arena_alloc(arena, policy->n_slots + 1);
+	b->hits = arena_alloc(arena, (policy->n_rules + 1) * sizeof(*b->hits));
 	*out = b;
 	b->loop = worker->loop;
 	if (open_filters(b, worker, filters, err))

@@ -21,10 +21,15 @@ struct bench {
 	struct evaluation *evaluation;                /* for looks before there is a transaction */
 	bool *wanted, *waits;                         /* by slot, scratch */
 	const struct slot *early_talker, *rcpt_valid; /* NULL: no rule reads it */
+	const struct slot *const *results;            /* of results_slots */
+	size_t n_results;
+	bool always;    /* they are measured of each message that goes on, whatever rules read */
+	bool *told;     /* by slot, scratch: what is wanted with them */
 	uint64_t *hits; /* by rule: transactions in which it was true */
 };
 
-/* NULL in *out when there is no rule; false: a filter or the resolver can't be opened. */
+/* NULL in *out when there is nothing to measure; false: a filter or the resolver can't be opened.
+ */
 bool bench_open(struct bench **out, struct worker *worker, const struct policy *policy,
 	struct filter_set *filters, struct err *err) MUST_CHECK;
 void bench_close(struct bench **bench);
@@ -32,8 +37,8 @@ void bench_close(struct bench **bench);
 /* The resolver, filters, and rules with how often each was true, as members of the open object. */
 void bench_status(const struct bench *bench, struct record *r);
 
-/* The slots of a policy as filters see them; in the arena. */
-struct filter_slot *bench_slots(const struct policy *policy, struct arena *arena);
+/* The slots of a policy as filters see them; in the arena. always: as in struct bench. */
+struct filter_slot *bench_slots(const struct policy *policy, bool always, struct arena *arena);
 
 /* The slot of a fact without parameters; NULL: no rule reads it. */
 const struct slot *bench_slot(const struct bench *bench, const char *fact);

@@ -13,7 +13,8 @@
 #include "lib/base/fail.h"
 #include "proxy/session/session.h"
 
-enum { PREFIX_MAX = 16 * 1024 };
+/* Our Received is bounded by what an envelope and a HELO may hold. */
+enum { PREFIX_MAX = 8 * 1024 + RESULTS_TRACE_MAX + RESULTS_FIELD_MAX };
 
 static const char *verdict_of(const struct reply *reply)
 {
@@ -101,15 +102,29 @@ static void delivery_done(struct delivery *delivery)
 	session_run(s);
 }
 
+/* Only in an SMTPUTF8 message: of addresses that stand in our fields. */
+static bool has_eight_bit(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.at[i] > 127)
+			return true;
+	return false;
+}
+
 /* What goes on for this cohort: the message as it came, below our trace, with the edits of its
  * rules. The bytes are shared. */
 static void prepare(struct transaction *t, const struct cohort *c)
 {
 	struct span content = spool_memory(&t->message.spool);
+	struct subject subject;
+	struct results results = judge_results(t, &subject);
 
 	t->going = t->message;
 	t->going.prefix = BUFFER_INIT(PREFIX_MAX);
+	results_write_trace(&results, &t->going.prefix);
 	received_add(t, &c->envelope, &t->going.prefix);
+	results_write(&results, &t->going.prefix);
+	t->going.eight_bit = t->going.eight_bit || has_eight_bit(buffer_span(&t->going.prefix));
 	edits_apply(&c->edits, &t->going, t->arena, span_first(content, t->header_size),
 		t->envelope.smtputf8);
 }

@@ -24,6 +24,37 @@ struct subject judge_subject(const struct judge *j, const struct fact_value *rec
 	return subject;
 }
 
+bool judge_goes_on(const struct transaction *t)
+{
+	bool some = false;
+
+	for (const struct cohort *c = t->cohorts; c; c = c->next) {
+		struct outcome outcome = outcome_of(c->evaluation);
+		bool goes_on = !outcome.certain || outcome_sternness(&outcome) <= STERN_QUARANTINE;
+
+		if (!goes_on && !t->prdr)
+			return false; /* one reply for all, the sternest */
+		some = some || goes_on;
+	}
+	return some && t->fault == FAULT_NONE;
+}
+
+/* Nothing is asked before somebody shall have the message: a refused one costs no lookups but those
+ * of its rules. */
+bool judge_want(struct judge *j, const bool *wanted)
+{
+	const struct transaction *t = j->session->transaction;
+	struct bench *b = j->bench;
+
+	if (!b->always || !t || !judge_goes_on(t))
+		return pipeline_want(j->pipeline, wanted);
+	j->measuring = true;
+	memcpy(b->told, wanted, b->policy->n_slots);
+	for (size_t i = 0; i < b->n_results; i++)
+		b->told[b->results[i]->number] = true;
+	return pipeline_want(j->pipeline, b->told);
+}
+
 /* What is under way for recipients that were accepted stays wanted. */
 static void add_wants_of_cohorts(struct judge *j)
 {
@@ -60,7 +91,7 @@ static struct subject look(struct judge *j, struct evaluation *e, enum stage rea
 			add_wants_of_cohorts(j);
 			hold_question(j, e);
 		}
-	} while (pipeline_want(j->pipeline, j->bench->wanted));
+	} while (judge_want(j, j->bench->wanted));
 	return subject;
 }
 
@@ -249,7 +280,7 @@ enum judge_status judge_mail(struct session *s)
 	j->view.from = &t->envelope.from;
 	j->view.declared_size = t->envelope.size;
 	j->view.smtputf8 = t->envelope.smtputf8;
-	j->ended = false;
+	j->ended = j->measuring = false;
 	pipeline_enter(j->pipeline, STAGE_MAIL, t->arena);
 	t->evaluation = evaluation_new(j->bench->policy, t->arena);
 	return look_for_now(j, t->evaluation, STAGE_MAIL, t->arena);
@@ -356,4 +387,7 @@ void judge_recipient_end(struct transaction *t, struct cohort *kept)
 	}
 	j->recipient = NULL;
 	j->view.to = NULL;
+	/* What the header shall say is begun with the first recipient. */
+	if (kept && j->bench->always && !j->measuring)
+		judge_look_all(t, STAGE_RCPT);
 }

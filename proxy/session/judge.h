@@ -20,6 +20,7 @@
 
 #include "lib/mail/reply.h"
 #include "policy/evaluate.h"
+#include "proxy/session/results.h"
 
 struct cohort;
 struct recipient;
@@ -88,6 +89,9 @@ struct reply judge_reply(struct transaction *t, const struct cohort *cohort, str
 /* A text of a rule about the cohort's message, made harmless; in the arena. */
 struct span judge_text(struct transaction *t, const struct cohort *cohort, const struct rule *rule,
 	const struct text *text, struct arena *arena);
+
+/* What is to be said above the message of who sent it (results.h). *subject is borrowed by it. */
+struct results judge_results(const struct transaction *t, struct subject *subject);
 
 /* The slots with their values, for the audit record: of a fact by its name, NULL when no rule reads
  * it or it is not known. */

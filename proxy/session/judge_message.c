@@ -12,8 +12,7 @@
 
 enum { REPLAY_SIZE = 64 * 1024 };
 
-/* All cohorts look, until nothing more becomes known at once. true: all are ready. */
-static bool look_all(struct transaction *t, enum stage reached)
+bool judge_look_all(struct transaction *t, enum stage reached)
 {
 	struct judge *j = t->session->judge;
 	const size_t n = j->bench->policy->n_slots;
@@ -31,7 +30,7 @@ static bool look_all(struct transaction *t, enum stage reached)
 				j->bench->waits[i] |= j->bench->wanted[i];
 			ready = ready && evaluation_ready(c->evaluation, &subject);
 		}
-	} while (pipeline_want(j->pipeline, j->bench->waits));
+	} while (judge_want(j, j->bench->waits));
 	return ready;
 }
 
@@ -65,7 +64,7 @@ size_t judge_replay(void *context, uint64_t from, void (*take)(void *, struct sp
 static void feed(struct transaction *t, struct span content)
 {
 	if (content.len && pipeline_feed(t->session->judge->pipeline, content))
-		look_all(t, STAGE_MESSAGE);
+		judge_look_all(t, STAGE_MESSAGE);
 }
 
 void judge_header(struct transaction *t)
@@ -81,8 +80,8 @@ void judge_header(struct transaction *t)
 	pipeline_enter(j->pipeline, STAGE_HEADER, t->arena);
 	pipeline_enter(j->pipeline, STAGE_MESSAGE, t->arena);
 	/* What the header section alone settles needs no look at the body. */
-	look_all(t, STAGE_HEADER);
-	look_all(t, STAGE_MESSAGE);
+	judge_look_all(t, STAGE_HEADER);
+	judge_look_all(t, STAGE_MESSAGE);
 	feed(t, spool_memory(&t->message.spool)); /* all of it is in memory yet */
 }
 
@@ -140,6 +139,19 @@ static void conclude(struct transaction *t, struct cohort *c)
 		collect_edits(t, c);
 }
 
+/* Whether what the header shall say is still being measured. */
+static bool results_come(const struct judge *j)
+{
+	const struct bench *b = j->bench;
+	struct subject subject = judge_subject(j, NULL);
+
+	for (size_t i = 0; i < b->n_results; i++)
+		if (subject_value(&subject, b->results[i])->state == FACT_PENDING &&
+			pipeline_is_measuring(j->pipeline, b->results[i]->number))
+			return true;
+	return false;
+}
+
 enum judge_status judge_message(struct transaction *t)
 {
 	struct judge *j = t->session->judge;
@@ -153,11 +165,28 @@ enum judge_status judge_message(struct transaction *t)
 			/* Looked at below in any case. */
 		}
 	}
-	if (!look_all(t, STAGE_MESSAGE))
+	if (!judge_look_all(t, STAGE_MESSAGE) || (judge_goes_on(t) && results_come(j)))
 		return JUDGE_WAIT;
 	for (struct cohort *c = t->cohorts; c; c = c->next)
 		conclude(t, c);
 	return JUDGE_CERTAIN;
+}
+
+struct results judge_results(const struct transaction *t, struct subject *subject)
+{
+	const struct judge *j = t->session->judge;
+	const struct config *config = t->session->worker->config;
+	struct results results = {.subject = subject,
+		.authserv_id = span_text(config->authserv_id),
+		.utf8 = t->envelope.smtputf8,
+		.always = config->authentication_results == AUTHRES_ALWAYS};
+
+	if (!j)
+		return results;
+	*subject = judge_subject(j, NULL);
+	results.slots = j->bench->results;
+	results.n = j->bench->n_results;
+	return results;
 }
 
 void judge_count(struct transaction *t, const struct cohort *c)

@@ -19,8 +19,9 @@ struct judge {
 	struct bench *bench;       /* borrowed */
 	struct pipeline *pipeline; /* owned */
 	struct filter_view view;
-	bool connected;                    /* the stage CONNECT is entered */
-	bool ended;                        /* the pipeline was told that the content is whole */
+	bool connected; /* the stage CONNECT is entered */
+	bool ended;     /* the pipeline was told that the content is whole */
+	bool measuring; /* it was told of the results that stand in a header (results.h) */
 	const struct recipient *recipient; /* under consideration */
 	struct evaluation *candidate;      /* for the next one; in the transaction's arena */
 	struct reply refusal;
@@ -33,6 +34,16 @@ struct judge {
 
 /* Where values are found; recipient: those that a cohort has put aside, or NULL. */
 struct subject judge_subject(const struct judge *j, const struct fact_value *recipient);
+
+/* Has the pipeline measure what rules want, by slot, and with it what the header of a message shall
+ * say that may go on. true: look again (pipeline_want). */
+bool judge_want(struct judge *j, const bool *wanted) MUST_CHECK;
+
+/* All cohorts look, until nothing more becomes known at once. true: all are ready. */
+bool judge_look_all(struct transaction *t, enum stage reached);
+
+/* Whether the message may still go on to somebody, as the cohorts saw it last. */
+bool judge_goes_on(const struct transaction *t);
 
 /* The longest delay of the rules that apply, in milliseconds. */
 uint64_t judge_delay_of(const struct evaluation *e);

@@ -98,10 +98,8 @@ static bool look_at_field(struct transaction *t, const struct header_field *fiel
 			t->received_by_us++;
 	} else if (header_is(field, SPAN("Message-ID")) && t->message_id.len == 0) {
 		t->message_id = arena_span(t->arena, span_first(span_trim(field->body), 256));
-	} else if (header_is(field, SPAN("Authentication-Results"))) {
-		return authres_is_from(field->body, span_text(config->authserv_id));
 	}
-	return false;
+	return authres_is_forged(field, span_text(config->authserv_id));
 }
 
 /* Adds a change behind those that are there; *room: how many fit. */

@@ -48,6 +48,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ENSURE(with(SPAN("mx.(x)example.\r\n net;"), body, SPAN("")));
 	ENSURE(with(SPAN("\"mx.example.net\" 1"), body, SPAN("")));
 	ENSURE(with(SPAN(";"), body, SPAN("")));
+	ENSURE(with(SPAN("mx%2e(x)\xef\xbd\x85xample.net;"), body, SPAN("")) ==
+		with(SPAN("mx%2e(x)\xef\xbd\x85xample.net;"), SPAN(""), SPAN("")));
+	ENSURE(with(SPAN("%6dx.example%2Enet 1;"), body, SPAN("")));
+	ENSURE(with(SPAN("\xef\xbd\x8dx.example.net 1;"), body, SPAN("")));
+	ENSURE(with(SPAN("=?x?q?y?="), body, SPAN("")));
 	ENSURE(!with(SPAN("mx.example.com;"), body, SPAN("; mx.example.net")));
 	ENSURE(upper_case(body) == ours);
 	if (span_find_char(body, ';') < body.len && span_find_char(body, '(') == body.len)

@@ -119,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t nul = span_find_char(all, '\0'), mistakes, warnings, named = 0;
 	struct files files = {span_first(all, nul), span_from(all, nul + 1), 0};
 	struct rule_source source = {read_text, &files};
-	struct rule_setup setup = {&policy_facts, NULL, 0, digest, NULL};
+	struct rule_setup setup = {&policy_facts, NULL, 0, digest, NULL, NULL};
 	struct buffer report = BUFFER_INIT(REPORT_MAX);
 	struct rules *rules = rules_read(&setup, paths, 1, &source, &report, &mistakes, &warnings);
 

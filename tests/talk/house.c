@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
+#include "filters/set.h"
 #include "policy/read.h"
+#include "proxy/session/results.h"
+#include "tests/talk/trial.h"
 
 static _Noreturn void die(const char *what, const char *detail)
 {
@@ -100,7 +103,30 @@ static bool read_rules(void *context, const char *path, struct span *content, co
 	return false;
 }
 
-static void open_filters(struct house *house)
+static bool has_results(const struct filter *filter)
+{
+	for (const struct fact *fact = filter->facts; fact->name; fact++)
+		if (fact->flags & (FACT_AUTHRES | FACT_TRACE))
+			return true;
+	return false;
+}
+
+/* The program's own but those with results, and then those of trial.h. */
+static struct filter_set *trial_set(const struct filter_given *given, size_t n, struct err *err)
+{
+	static const struct filter *own[256];
+	size_t n_own = 0;
+
+	for (const struct filter *const *at = filter_registry; *at; at++)
+		if (!has_results(*at))
+			own[n_own++] = *at;
+	for (size_t i = 0; i < TRIAL_FILTERS; i++)
+		own[n_own++] = trial_filters[i];
+	own[n_own] = NULL;
+	return filter_set_of(own, given, n, "/", err);
+}
+
+static void open_filters(struct house *house, bool trial)
 {
 	const struct config *config = house->config;
 	struct filter_given given[16];
@@ -110,7 +136,8 @@ static void open_filters(struct house *house)
 	for (size_t i = 0; i < config->n_filters; i++)
 		given[i] =
 			(struct filter_given){config->filters[i].name, config->filters[i].options};
-	house->filters = filter_set_new(given, config->n_filters, "/", &err);
+	house->filters = trial ? trial_set(given, config->n_filters, &err)
+			       : filter_set_new(given, config->n_filters, "/", &err);
 	if (!house->filters)
 		die("the filters", err.text);
 }
@@ -122,11 +149,11 @@ static void open_rules(struct house *house, const struct house_setup *given)
 	struct rule_source source = {read_rules, &files};
 	struct buffer report = BUFFER_INIT(64 * 1024);
 	const char *backends[HOUSE_LISTENERS];
-	struct rule_setup setup = {.backends = backends};
+	struct rule_setup setup = {.backends = backends, .keeps = results_keep};
 	struct rules *rules;
 
-	open_filters(house);
-	if (given->rules.len == 0)
+	open_filters(house, given->trial);
+	if (given->rules.len == 0 && house->config->authentication_results == AUTHRES_ON_DEMAND)
 		return;
 	setup.registry = filter_set_registry(house->filters);
 	for (; setup.n_backends < house->config->n_backends; setup.n_backends++)

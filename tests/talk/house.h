@@ -35,8 +35,8 @@ struct house {
 	int spool_dir, quarantine_dir;
 	struct endpoint resolver;
 	struct filter_set *filters; /* owned */
-	struct policy *policy;      /* owned; NULL: no rules */
-	struct dns_play *dns;       /* owned; NULL: no rules */
+	struct policy *policy;      /* owned; NULL: nothing is measured */
+	struct dns_play *dns;       /* owned; likewise */
 	char folder[64];            /* of the spool and the quarantine; removed at the end */
 	struct worker *worker;      /* owned */
 	uint16_t ports[HOUSE_LISTENERS];
@@ -50,6 +50,7 @@ struct house_setup {
 	struct span config, rules;      /* rules: a rule file; empty: there are none */
 	const struct house_file *files; /* beside it */
 	const char *zone;               /* what its DNS server knows (dns_play.h) */
+	bool trial;                     /* filters of trial.h */
 };
 
 /* Aborts with the mistakes of the configuration or the rules when they have some. */

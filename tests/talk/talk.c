@@ -542,6 +542,7 @@ static const char default_config[] =
 	"certificate \"other.pem\" key \"other.key\" }\n"
 	"limits {\n${limits}\n}\n"
 	"timeouts {\n${timeouts}\n}\n"
+	"authentication_results ${results}\n"
 	"${more}\n";
 
 /* What `with` may set, and what it is when nothing does. */
@@ -554,6 +555,8 @@ static const struct {
 	{"relay", "{ \"example.com\" \"example.org\" }"},
 	{"limits", ""},
 	{"timeouts", ""},
+	{"results", "on_demand"},
+	{"filters", ""},
 	{"more", ""},
 	{"rules", ""},
 	{"dns", ""},
@@ -599,6 +602,7 @@ static void open_house(struct talk *t, const struct scope *scope)
 	char *rules = script_expand(&t->script, scope, SPAN("${rules}"));
 	char *zone = script_expand(&t->script, scope, SPAN("${dns}"));
 	struct span text = SPAN("${config}");
+	char *filters = script_expand(&t->script, scope, SPAN("${filters}"));
 	char *expanded = script_expand(&t->script, scope, text);
 
 	/* Pieces hold pieces. */
@@ -611,8 +615,10 @@ static void open_house(struct talk *t, const struct scope *scope)
 	house_open(&t->house, &(struct house_setup){.config = span_text(expanded),
 				      .rules = span_text(rules),
 				      .files = t->files,
-				      .zone = zone});
+				      .zone = zone,
+				      .trial = strcmp(filters, "trial") == 0});
 	free(rules);
+	free(filters);
 	free(zone);
 	wire_open(&t->wire, &t->house);
 	free(expanded);

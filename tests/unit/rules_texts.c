@@ -49,12 +49,12 @@ static bool ascii(struct span domain, struct buffer *out)
 	       buffer_add(out, span_from(domain, at + 2));
 }
 
-struct rules *rules_of_files(
-	const char *text, const struct text_file *others, struct buffer *report, size_t *n_warnings)
+static struct rules *read_files(const char *text, const struct text_file *others,
+	bool (*keeps)(const struct fact *fact), struct buffer *report, size_t *n_warnings)
 {
 	static const char *const backends[] = {"main", "other"};
 	static const char *const paths[] = {"t.rules"};
-	struct rule_setup setup = {&policy_facts, backends, 2, digest, ascii};
+	struct rule_setup setup = {&policy_facts, backends, 2, digest, ascii, keeps};
 	struct files files = {text, others};
 	struct rule_source source = {read_text, &files};
 	size_t n_mistakes;
@@ -65,15 +65,26 @@ struct rules *rules_of_files(
 	return rules;
 }
 
-struct rules *rules_of(const char *text)
+struct rules *rules_of_files(
+	const char *text, const struct text_file *others, struct buffer *report, size_t *n_warnings)
+{
+	return read_files(text, others, NULL, report, n_warnings);
+}
+
+struct rules *rules_of_keeping(const char *text, bool (*keeps)(const struct fact *fact))
 {
 	struct buffer report = BUFFER_INIT(REPORT_MAX);
-	struct rules *rules = rules_of_files(text, NULL, &report, NULL);
+	struct rules *rules = read_files(text, NULL, keeps, &report, NULL);
 
 	assert_string_equal(buffer_string(&report), "");
 	assert_non_null(rules);
 	buffer_free(&report);
 	return rules;
+}
+
+struct rules *rules_of(const char *text)
+{
+	return rules_of_keeping(text, NULL);
 }
 
 void expect_rules_report(const char *text, const char *expected)

@@ -18,6 +18,9 @@ struct rules *rules_of_files(const char *text, const struct text_file *others,
 /* Rules that are right; fails the test with the report when they are not. */
 struct rules *rules_of(const char *text);
 
+/* The same with slots for facts that no rule reads (rule_setup.keeps). */
+struct rules *rules_of_keeping(const char *text, bool (*keeps)(const struct fact *fact));
+
 /* The report is exactly this. */
 void expect_rules_report(const char *text, const char *expected);
 

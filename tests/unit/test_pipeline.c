@@ -979,6 +979,131 @@ static void test_after_failed(void **state)
 	assert_false(value(late)->items[0].yes);
 }
 
+/* --- what comes along --- */
+
+static size_t rider_for(const char *name, bool idle)
+{
+	size_t slot = slot_for(name, NULL, NULL);
+
+	slots[slot].rides = true;
+	slots[slot].idle = idle;
+	return slot;
+}
+
+/* One call measures what was wanted and what rides, and goes on for that when it has found the
+ * first. */
+static void test_rides(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), many = rider_for("wait.many", true);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	assert_int_equal(runs, 1);
+	assert_true(call_wants(waiting[0], WAIT_MANY));
+	assert_true(pipeline_is_measuring(pipeline, many));
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	assert_true(want_nothing());
+	assert_int_equal(cancels, 0);
+	assert_true(pipeline_is_measuring(pipeline, many));
+	call_add_text(waiting[0], WAIT_MANY, SPAN("a.example"));
+	call_done(waiting[0]);
+	assert_int_equal(value(many)->count, 1);
+	assert_false(pipeline_is_measuring(pipeline, many));
+	assert_int_equal(runs, 1);
+}
+
+/* A call that has not found what it was for is no longer wanted for what rides; nor is one that
+ * found out that it can't. */
+static void test_rides_with_nobody(void **state)
+{
+	size_t one = slot_for("wait.one", NULL, NULL), many = rider_for("wait.many", true);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(one));
+	assert_false(want_nothing());
+	assert_int_equal(cancels, 1);
+	assert_int_equal(value(many)->state, FACT_PENDING);
+	assert_false(pipeline_is_measuring(pipeline, many));
+	assert_false(want(one));
+	call_fail(waiting[1], WAIT_ONE, "no luck");
+	assert_true(want_nothing());
+	assert_int_equal(cancels, 2);
+	assert_int_equal(value(many)->state, FACT_PENDING);
+}
+
+/* Wanted by itself it begins a call; what is wanted later of the same call is on its way. */
+static void test_rider_is_wanted(void **state)
+{
+	size_t one = rider_for("wait.one", false), many = rider_for("wait.many", false);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(many));
+	assert_false(want(one));
+	assert_int_equal(runs, 1);
+	call_add_text(waiting[0], WAIT_MANY, SPAN("a.example"));
+	call_settle(waiting[0], WAIT_MANY);
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	call_done(waiting[0]);
+	assert_int_equal(value(one)->count + value(many)->count, 2);
+}
+
+/* It joins a call that is begun in the same breath, though others are to be asked for it. */
+static void test_rider_joins(void **state)
+{
+	size_t number = slot_for("sync.number", NULL, NULL), text = rider_for("sync.text", false);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	wanted[number] = true;
+	assert_true(want(text));
+	assert_int_equal(runs, 1);
+	assert_int_equal(value(text)->count, 1);
+}
+
+/* What a filter comes after is not measured a second time. */
+static void test_after_rides(void **state)
+{
+	size_t many = slot_for("wait.many", NULL, NULL), late = slot_for("late.one", NULL, NULL);
+
+	(void)state;
+	begin();
+	enter(STAGE_CONNECT);
+	assert_false(want(many));
+	assert_false(want(late));
+	assert_int_equal(n_waiting, 1);
+	call_add_bool(waiting[0], WAIT_ONE, true);
+	call_done(waiting[0]);
+	turn();
+	assert_true(value(late)->items[0].yes);
+}
+
+/* A filter of which only riders have a slot is not opened, but for one that comes after it. */
+static void test_idle(void **state)
+{
+	struct record r;
+	struct span text;
+
+	(void)state;
+	rider_for("wait.many", true);
+	rider_for("sync.text", true);
+	slot_for("late.one", NULL, NULL);
+	begin();
+	record_init(&r, true, 1 << 16);
+	filters_status(filters, &r);
+	text = record_finish(&r);
+	assert_true(span_find(text, SPAN("\"wait\"")) < text.len);
+	assert_true(span_find(text, SPAN("\"late\"")) < text.len);
+	assert_int_equal(span_find(text, SPAN("\"sync\"")), text.len);
+	record_free(&r);
+}
+
 /* --- stages, recipients --- */
 
 static void test_leave(void **state)
@@ -1392,6 +1517,10 @@ static void test_tables(void **state)
 	static const struct fact not_together[] = {
 		{"x.y", TYPE_NUMBER, STAGE_MAIL, FACT_OF_TEXT | FACT_TOGETHER, NULL, "h"},
 		{.name = NULL}};
+	static const struct fact no_text[] = {
+		{"x.y", TYPE_NUMBER, STAGE_MAIL, FACT_AUTHRES, NULL, "h"}, {.name = NULL}};
+	static const struct fact of_one[] = {
+		{"x.y", TYPE_TEXT, STAGE_RCPT, FACT_TRACE | FACT_MANY, NULL, "h"}, {.name = NULL}};
 	static const struct fact no_help[] = {
 		{"x.y", TYPE_BOOL, STAGE_MAIL, 0, NULL, NULL}, {.name = NULL}};
 	static const struct fact fine[] = {
@@ -1409,6 +1538,10 @@ static void test_tables(void **state)
 	expect_unfit(&filter, "fact `x.y` has choices if");
 	filter.facts = not_together;
 	expect_unfit(&filter, "is looked for together, but");
+	filter.facts = no_text;
+	expect_unfit(&filter, "fact `x.y` stands in a header, but");
+	filter.facts = of_one;
+	expect_unfit(&filter, "fact `x.y` stands in a header, but");
 	filter.facts = no_help;
 	expect_unfit(&filter, "has no line of help");
 	filter.facts = fine;
@@ -1706,6 +1839,12 @@ int main(void)
 		CASE(test_after),
 		CASE(test_after_own),
 		CASE(test_after_failed),
+		CASE(test_rides),
+		CASE(test_rides_with_nobody),
+		CASE(test_rider_is_wanted),
+		CASE(test_rider_joins),
+		CASE(test_after_rides),
+		CASE(test_idle),
 		CASE(test_leave),
 		CASE(test_leave_field),
 		CASE(test_set_aside),

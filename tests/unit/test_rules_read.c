@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "policy/evaluate.h"
 #include "policy/text.h"
 #include "tests/unit/rules_texts.h"
 
@@ -712,6 +713,59 @@ static void test_files(void **state)
 	buffer_free(&got);
 }
 
+/* --- facts that have a slot without a rule --- */
+
+static bool keep_some(const struct fact *fact)
+{
+	static const char *const names[] = {"helo", "mail.domain", "rate", "header", "milter."};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strcmp(fact->name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static void test_kept(void **state)
+{
+	struct rules *rules = rules_of_keeping(
+		"rule a { when mail.domain == \"a.example\" then reject }", keep_some);
+	struct policy *policy = policy_new(rules);
+
+	(void)state;
+	assert_int_equal(rules->n_slots, 2); /* those with parameters have none to be kept with */
+	assert_string_equal(rules->slots[0]->name, "mail.domain");
+	assert_false(rules->slots[0]->unread);
+	assert_string_equal(rules->slots[1]->name, "helo");
+	assert_true(rules->slots[1]->unread);
+	assert_int_equal(rules->n_at[STAGE_HELO], 1);
+	assert_true(policy_reads(policy, SPAN("mail.domain")));
+	assert_false(policy_reads(policy, SPAN("helo")));
+	policy_free(&policy);
+}
+
+/* Without any rule they are there, nothing wants them, and the outcome is an accept. */
+static void test_kept_without_rules(void **state)
+{
+	struct policy *policy = policy_new(rules_of_keeping("", keep_some));
+	struct arena *arena = arena_new(1024);
+	struct evaluation *e = evaluation_new(policy, arena);
+	struct subject subject = {{NULL}};
+	bool wanted[3] = {true, true, true};
+	struct outcome outcome;
+
+	(void)state;
+	assert_int_equal(policy->n_slots, 2);
+	evaluation_run(e, &subject);
+	outcome = outcome_of(e);
+	assert_true(outcome.certain && !outcome.rule && !outcome.final);
+	assert_true(evaluation_ready(e, &subject));
+	evaluation_wants(e, &subject, STAGE_MESSAGE, wanted);
+	assert_false(wanted[0] || wanted[1]);
+	assert_false(evaluation_waits(e, &subject, STAGE_RCPT, wanted));
+	arena_free(&arena);
+	policy_free(&policy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -734,6 +788,8 @@ int main(void)
 		cmocka_unit_test(test_design),
 		cmocka_unit_test(test_many_rules),
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_kept_without_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ static void shipped_free(struct shipped *s)
 
 static struct rules *read_rules(struct shipped *s, const char *path)
 {
-	struct rule_setup setup = {filter_set_registry(filters), NULL, 0, NULL, NULL};
+	struct rule_setup setup = {filter_set_registry(filters), NULL, 0, NULL, NULL, NULL};
 	size_t n_mistakes, n_warnings;
 	struct rules *rules =
 		rules_read(&setup, &path, 1, &s->source, &s->report, &n_mistakes, &n_warnings);

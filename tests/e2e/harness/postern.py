@@ -25,6 +25,7 @@ state "{directory}/state"
 listen "{host}:{port}" {{ {listen} }}
 {backends}
 relay_domains {relay_domains}
+authentication_results {results}
 admin {{ socket "{directory}/control.sock" http "{host}:{http}" }}
 log {{ {log} }}
 {dns}
@@ -60,12 +61,14 @@ class Postern:
     """backend: a Peer or Sink, or several; backend_options: text of its block ('client_info proxy_v2').
 
     listen, relay_domains, log, more: text as it stands in postern.conf. env: for the process.
-    rules: the text of rules.d/test.rules. dns: whoever listens on its `port` (Nsd, Silence) is the one resolver.
+    results: authentication_results. rules: the text of rules.d/test.rules.
+    dns: whoever listens on its `port` (Nsd, Silence) is the one resolver.
     `ends_with`: the exit status that stop() expects; a test that kills it says so there.
     """
 
     def __init__(self, backend, listen="tls none", backend_options="", relay_domains='{ "example.com" }', workers=2,
-                 more="", log="format json to stderr", hostname="mx.example.com", rules="", dns=None, env=None):
+                 more="", log="format json to stderr", hostname="mx.example.com", results="on_demand", rules="", dns=None,
+                 env=None):
         assert Path(BINARY).exists(), f"no postern at {BINARY}: build it, or name it by $POSTERN"
         self.directory = Path(tempfile.mkdtemp(prefix="postern-e2e."))
         self.directory.chmod(0o755)  # workers that gave up root must reach the state folder
@@ -77,7 +80,8 @@ class Postern:
             self.user = f'user "{user.pw_name}"'
         self.port, self.http = free_port(), free_port()
         self.settings = dict(backend=backend, listen=listen, backend_options=backend_options,
-                             relay_domains=relay_domains, workers=workers, more=more, log=log, hostname=hostname, dns=dns)
+                             relay_domains=relay_domains, results=results, workers=workers, more=more, log=log,
+                             hostname=hostname, dns=dns)
         self.file = self.directory / "postern.conf"
         self.env = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
                     **(env or {})}
