@@ -42,8 +42,6 @@ bool dmarc_results_write(const struct dmarc_results *results, struct buffer *out
 	record_string(&r, "spf", results->spf_aligned ? "pass" : "fail");
 	if (results->reason)
 		record_string(&r, "reason", results->reason);
-	if (results->reason && results->comment)
-		record_string(&r, "comment", results->comment);
 	record_text(&r, "header_from", results->header_from);
 	if (results->envelope_from.len <= DMARC_DOMAIN_MAX)
 		record_text(&r, "envelope_from", results->envelope_from);

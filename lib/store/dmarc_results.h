@@ -38,13 +38,12 @@ struct dmarc_results {
 	struct span record;        /* its text */
 	struct ip source;
 	enum dmarc_disposition disposition;
-	const char *reason;  /* RFC 9990: "local_policy"; NULL: as the policy asks */
-	const char *comment; /* of the reason; NULL: none */
+	const char *reason; /* RFC 9990: "local_policy"; NULL: as the policy asks */
 	bool dkim_aligned, spf_aligned;
 	struct span header_from;   /* the domain in From */
 	struct span envelope_from; /* of the reverse-path; empty: the null one */
 	struct span spf_domain;    /* that SPF was checked for */
-	struct span spf_scope;     /* "mfrom"; "helo" for the null reverse-path */
+	struct span spf_scope;     /* "mfrom" */
 	struct span spf_result;    /* RFC 8601 2.7.2: "pass"; empty: not checked */
 	struct dmarc_signature_result signatures[DMARC_SIGNATURES_MAX];
 	size_t n_signatures;

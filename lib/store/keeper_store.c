@@ -421,6 +421,11 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 	return ks;
 }
 
+bool keeper_store_is_linked(const struct keeper_store *ks)
+{
+	return ks->links != NULL;
+}
+
 void keeper_store_status(struct keeper_store *ks, struct record *r)
 {
 	size_t queued;

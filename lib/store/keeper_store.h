@@ -41,6 +41,9 @@ void keeper_store_link(struct keeper_store *ks, int fd);
 void keeper_store_ask(struct keeper_store *ks, uint32_t id, enum store_kind kind,
 	const struct span *parts, size_t n_parts);
 
+/* Whether a worker is linked still. */
+bool keeper_store_is_linked(const struct keeper_store *ks);
+
 /* Its numbers, as members of the open object. */
 void keeper_store_status(struct keeper_store *ks, struct record *r);
 
