@@ -91,6 +91,7 @@ int cli_test(const struct invocation *invocation);
 int cli_explain(const struct invocation *invocation);
 int cli_fmt(const struct invocation *invocation);
 int cli_config(const struct invocation *invocation);
+int cli_dmarc_report(const struct invocation *invocation);
 int cli_quarantine(const struct invocation *invocation);
 int cli_status(const struct invocation *invocation);
 int cli_reload(const struct invocation *invocation);

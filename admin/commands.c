@@ -79,7 +79,29 @@ const struct cli_command cli_commands[] = {
 		cli_drain},
 	{"version", "", "this program's version, and the daemon's if it differs", NULL, 0, 0, {{0}},
 		cli_version},
-	LATER("dmarc-report", "--domain D --day DAY", "a DMARC aggregate report"),
+	{"dmarc-report", "[--domain D] --day DAY", "a DMARC aggregate report",
+		"Without --domain it lists the domains of a day (UTC: 2026-11-24, yesterday, "
+		"today) "
+		"whose\n"
+		"mail was seen. With it, it writes the report that RFC 9990 describes (XML, gzip) "
+		"into "
+		"the\n"
+		"current folder, under the name that it must be sent as, and says which addresses "
+		"want it:\n"
+		"those of other organizations only if their DNS says that they take it. It sends "
+		"nothing.\n"
+		"Exit status 1: there are no results; 4: postern is not running; 5: the report is "
+		"written,\n"
+		"and DNS did not tell of every address whether it may go there.",
+		0, 0,
+		{{"--domain", "D", "the domain whose DMARC record was found"},
+			{"--day", "DAY", "2026-11-24, yesterday or today"},
+			{"--output", "FILE", "write it there; - is standard output"},
+			{"--org-name", "NAME", "who reports (the host name)"},
+			{"--email", "ADDRESS", "whom to ask about it (postmaster@ the host name)"},
+			{"--no-dns", NULL, "do not verify the addresses"},
+			{"--json", NULL, "JSON, for programs"}},
+		cli_dmarc_report},
 	{"config", "show | doc [KEY | facts | language | filters]",
 		"the configuration in force, or what a key means",
 		"show prints the configuration with every default filled in, in a form that reads "

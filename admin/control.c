@@ -23,6 +23,7 @@ static const struct {
 	{"drain", CONTROL_DRAIN},
 	{"version", CONTROL_VERSION},
 	{"metrics", CONTROL_METRICS},
+	{"dmarc", CONTROL_DMARC},
 };
 
 static bool parse_number(struct span word, uint64_t max, uint32_t *out, struct err *err)
@@ -34,6 +35,18 @@ static bool parse_number(struct span word, uint64_t max, uint32_t *out, struct e
 			(unsigned long long)max);
 	*out = (uint32_t)value;
 	return true;
+}
+
+/* "2026-11-24", as far as its form goes. */
+static bool parse_day(struct span word, struct err *err)
+{
+	static const char form[] = "dddd-dd-dd";
+	bool ok = word.len == sizeof(form) - 1;
+
+	for (size_t i = 0; ok && i < word.len; i++)
+		ok = form[i] == 'd' ? ascii_is_digit(word.at[i]) : word.at[i] == form[i];
+	return ok || err_set(err, "\"%.*s\" is not a day such as 2026-11-24",
+			     SPAN_ARGS(span_first(word, 40)));
 }
 
 static bool parse_arguments(struct span rest, struct control_request *out, struct err *err)
@@ -48,6 +61,11 @@ static bool parse_arguments(struct span rest, struct control_request *out, struc
 		word = span_word(&rest);
 	} else if (out->verb == CONTROL_RELOAD && span_equal(word, SPAN("wait"))) {
 		ok = parse_number(span_word(&rest), CONTROL_WAIT_MAX_MS, &out->number, err);
+		word = span_word(&rest);
+	} else if (out->verb == CONTROL_DMARC) {
+		ok = parse_day(word, err);
+		out->day = word;
+		out->domain = span_word(&rest);
 		word = span_word(&rest);
 	}
 	if (ok && word.len)

@@ -12,6 +12,8 @@
  * milliseconds drain            text, when the last message is through and before the daemon ends
  *     version          the daemon's version
  *     metrics          Prometheus text
+ *     dmarc DAY [DOMAIN]  JSON: the policy domains of a day (2026-11-24) with results of DMARC; of
+ *                      one domain all rows. 1: it has none
  *
  * Who may connect: root, the daemon's own account, members of its group (SO_PEERCRED,
  * SO_PEERGROUPS); the socket's mode says the same. So `nc -U` and a cron job serve as clients too.
@@ -38,12 +40,14 @@ enum control_verb {
 	CONTROL_RELOAD,
 	CONTROL_DRAIN,
 	CONTROL_VERSION,
-	CONTROL_METRICS
+	CONTROL_METRICS,
+	CONTROL_DMARC
 };
 
 struct control_request {
 	enum control_verb verb;
-	uint32_t number; /* status: sessions; reload: milliseconds to wait, 0: none */
+	uint32_t number;         /* status: sessions; reload: milliseconds to wait, 0: none */
+	struct span day, domain; /* dmarc; borrowed from the line */
 };
 
 /* One line, without its end. */

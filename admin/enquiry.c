@@ -117,6 +117,18 @@ static bool add_totals(struct enquiry *e)
 	return ok;
 }
 
+static bool add_store(struct enquiry *e)
+{
+	struct record r;
+	bool ok;
+
+	record_init(&r, true, 4096);
+	keeper_store_status(e->keeper->store, &r);
+	ok = buffer_add_text(&e->state, ",\"store\":") && buffer_add(&e->state, record_finish(&r));
+	record_free(&r);
+	return ok;
+}
+
 static bool add_sum(struct enquiry *e)
 {
 	struct ledger sum = sum_of(e);
@@ -143,7 +155,8 @@ static bool compose(struct enquiry *e)
 		if (e->asked[i].state != ASKED_ANSWERED &&
 			!add_worker(e, &e->asked[i].worker, SPAN_NONE))
 			return false;
-	return add_totals(e) && add_sum(e) && buffer_add_text(&e->state, ",\"workers\":[") &&
+	return add_totals(e) && add_store(e) && add_sum(e) &&
+	       buffer_add_text(&e->state, ",\"workers\":[") &&
 	       buffer_add(&e->state, buffer_span(&e->workers)) &&
 	       buffer_add_text(&e->state, "]}\n");
 }

@@ -3,8 +3,8 @@
  * on its sessions, rules and backends, and the shared counters. For `status` they are put together
  * as one JSON object:
  *
- *     {supervisor's members..., "totals":{...}, "rules":[...], "lookups":[...], "zones":[...],
- *     "workers":[{"number","generation","pid","answered","status":{...}}]}
+ *     {supervisor's members..., "totals":{...}, "store":{...}, "rules":[...], "lookups":[...],
+ * "zones":[...], "workers":[{"number","generation","pid","answered","status":{...}}]}
  *
  * Rules, lookups and zones are the sum over all workers, ended ones too (admin/ledger.h). A worker
  * that does not answer in time is listed without "status". For `metrics` see admin/metrics.h.

@@ -17,7 +17,8 @@
 enum {
 	KEEPER_MAGIC = 0x6ee9e400,
 	ORPHAN_MS = 10000, /* the workers' last lines come within */
-	LAST_LINES_MS = 2000
+	LAST_LINES_MS = 2000,
+	LAST_WORDS_MS = 500
 };
 
 bool keeper_ask_supervisor(
@@ -35,6 +36,31 @@ static void end_process(struct keeper *keeper, int status)
 }
 
 /* --- requests --- */
+
+/* The store's word on results of DMARC. */
+static void dmarc_answer(void *context, uint32_t id, enum store_outcome outcome, struct span answer)
+{
+	struct keeper *keeper = context;
+
+	MAGIC_ENSURE(keeper, KEEPER_MAGIC);
+	if (outcome != STORE_DONE)
+		reception_answer(keeper->reception, id, 4,
+			SPAN("The store can't be read; the log says why.\n"));
+	else if (answer.len == 0)
+		reception_answer(keeper->reception, id, 1,
+			SPAN("There are no results for that domain on that day.\n"));
+	else
+		reception_answer(keeper->reception, id, 0, answer);
+}
+
+static void ask_dmarc(struct keeper *keeper, uint32_t id, const struct control_request *request)
+{
+	const struct span parts[] = {request->day, request->domain};
+	bool one = request->domain.len > 0;
+
+	keeper_store_ask(
+		keeper->store, id, one ? STORE_DMARC_DOMAIN : STORE_DMARC_DAY, parts, one ? 2 : 1);
+}
 
 static void ask_or_refuse(
 	struct keeper *keeper, enum frame_type type, uint32_t id, struct span payload)
@@ -64,6 +90,9 @@ static void on_request(void *context, uint32_t id, const struct control_request 
 		break;
 	case CONTROL_METRICS:
 		enquiry_start(keeper, id, ENQUIRY_METRICS, 0);
+		break;
+	case CONTROL_DMARC:
+		ask_dmarc(keeper, id, request);
 		break;
 	}
 }
@@ -135,7 +164,8 @@ static void add_link(struct keeper *keeper, const struct ipc_frame *frame)
 
 	ENSURE(frame_take(&payload, &link->worker, sizeof(link->worker)));
 	link->keeper = keeper;
-	link->ipc = ipc_open(&keeper->loop, frame->fds[0], &link_handler, link);
+	link->ipc = ipc_open(&keeper->loop, frame->fds[LINK_FD_STATUS], &link_handler, link);
+	keeper_store_link(keeper->store, frame->fds[LINK_FD_STORE]);
 	link->next = keeper->links;
 	keeper->links = link;
 }
@@ -158,6 +188,7 @@ static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct e
 	if (!keeper->shared || !privileges_drop(&start.privileges, err)) {
 		close(frame->fds[START_FD_LOG_READ]);
 		close(frame->fds[START_FD_CONTROL]);
+		close(frame->fds[START_FD_STATE]);
 		return false;
 	}
 	title_set(keeper->title, "keeper");
@@ -167,6 +198,11 @@ static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct e
 		&keeper->shared->rows[start.row].counters[COUNT_log_dropped]);
 	keeper->reception = reception_open(&keeper->loop, frame->fds[START_FD_CONTROL],
 		start.privileges.gid, on_request, keeper);
+	keeper->store = keeper_store_open(&(struct keeper_store_setup){.loop = &keeper->loop,
+		.log = &keeper->log,
+		.on_answer = dmarc_answer,
+		.context = keeper,
+		.database = {.dir = frame->fds[START_FD_STATE]}});
 	return true;
 }
 
@@ -213,7 +249,7 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 		on_start(keeper, frame);
 	else if (frame->type == FRAME_LOG_TARGET && started)
 		on_log_target(keeper, frame);
-	else if (frame->type == FRAME_LINK && started && frame->n_fds == 1)
+	else if (frame->type == FRAME_LINK && started && frame->n_fds == LINK_FDS)
 		add_link(keeper, frame);
 	else if (frame->type == FRAME_ANSWER && started && frame->n_fds == 0)
 		on_answer(keeper, frame);
@@ -291,9 +327,23 @@ static void close_reception(struct keeper *keeper)
 	reception_close(keeper->reception);
 }
 
+/* What workers told before they ended may not be read yet. */
+static void hear_last_words(struct keeper *keeper)
+{
+	const uint64_t deadline_ms = clock_now_ms(&keeper->loop.clock) + LAST_WORDS_MS;
+
+	if (!keeper->store)
+		return;
+	timer_set(&keeper->loop.timers, &keeper->orphaned, LAST_WORDS_MS + 100);
+	while (keeper_store_is_linked(keeper->store) &&
+		clock_now_ms(&keeper->loop.clock) < deadline_ms)
+		loop_turn(&keeper->loop, true);
+}
+
 static void close_all(struct keeper *keeper)
 {
 	close_reception(keeper);
+	hear_last_words(keeper);
 	enquiry_close_all(keeper);
 	while (keeper->links) {
 		struct link *link = keeper->links;
@@ -301,6 +351,7 @@ static void close_all(struct keeper *keeper)
 		keeper->links = link->next;
 		link_free(link);
 	}
+	keeper_store_close(&keeper->store);
 	ledger_free(&keeper->ended);
 	ipc_close(&keeper->supervisor);
 	timer_clear(&keeper->loop.timers, &keeper->orphaned);

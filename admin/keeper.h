@@ -1,7 +1,7 @@
 /*
- * keeper: `postern keeper`, the process that writes the log and answers the control socket; later
- * also the one that owns the store, the history and the console. It is started by the supervisor
- * and linked to each worker. Mail flows on without it.
+ * keeper: `postern keeper`, the process that writes the log, answers the control socket and owns
+ * the embedded store; later also the history and the console. It is started by the supervisor and
+ * linked to each worker. Mail flows on without it.
  *
  *     AWAITING --START--> SERVING --told to end--> (writes the last lines, exits)
  *                            |                          ^
@@ -17,6 +17,7 @@
 #include "lib/base/log.h"
 #include "lib/net/ipc.h"
 #include "lib/net/loop.h"
+#include "lib/store/keeper_store.h"
 #include "proxy/process/protocol.h"
 #include "proxy/message/shared.h"
 #include "proxy/process/title.h"
@@ -46,6 +47,7 @@ struct keeper {
 	struct shared *shared;       /* owned */
 	struct logwriter *writer;    /* owned */
 	struct reception *reception; /* owned: the control socket */
+	struct keeper_store *store;  /* owned */
 	struct link *links;          /* owned list */
 	struct ledger ended;         /* of workers that have ended */
 	struct enquiry *enquiries;   /* owned list: requests to all workers under way */

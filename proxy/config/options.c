@@ -201,9 +201,10 @@ const struct option option_table[] = {
 		ROW("", "store", store),
 		.at = FIELD(struct config, store),
 		.fallback = "\"embedded\"",
-		.flags = OPTION_LATER,
-		.help = "Where lists, greylisting, rates and reputation live: embedded, or Redis.",
-		.more = "Redis is written redis://[user:pass@]host:6379/0, "
+		.help = "What is remembered beyond a message lives there: embedded, or Redis.",
+		.more = "embedded is a file in the state folder, postern.db. Redis has no effect "
+			"in this release: the embedded store serves in its place. It is written "
+			"redis://[user:pass@]host:6379/0, "
 			"redis+sentinel://h1,h2/name/0 or redis+cluster://h1,h2.",
 	},
 	{

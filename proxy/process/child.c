@@ -9,6 +9,7 @@
 
 #include "lib/base/fail.h"
 #include "lib/net/ipc.h"
+#include "lib/store/keeper_client.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/protocol.h"
 #include "proxy/process/ruleset.h"
@@ -38,6 +39,7 @@ struct child {
 	struct config *config;               /* owned */
 	struct ruleset rules;                /* owned */
 	struct shared *shared;               /* owned */
+	struct store *store;                 /* owned */
 	struct worker *worker;               /* owned */
 	int log_fd, spool_fd, quarantine_fd; /* owned */
 	uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE];
@@ -162,6 +164,7 @@ static bool open_worker(struct child *child, const struct start_frame *start, st
 		.on_drained = on_drained,
 		.context = child};
 
+	setup.store = child->store = store_open_keeper(&child->loop, &child->log);
 	child->worker = worker_open(&setup, err);
 	return child->worker != NULL;
 }
@@ -280,9 +283,11 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 			worker_unlisten(child->worker, frame->id);
 	} else if (frame->type == FRAME_DRAIN && started) {
 		on_drain(child, frame->payload);
-	} else if (frame->type == FRAME_LINK && started && frame->n_fds == 1) {
+	} else if (frame->type == FRAME_LINK && started && frame->n_fds == LINK_FDS) {
 		ipc_close(&child->keeper);
-		child->keeper = ipc_open(&child->loop, frame->fds[0], &keeper_handler, child);
+		child->keeper =
+			ipc_open(&child->loop, frame->fds[LINK_FD_STATUS], &keeper_handler, child);
+		store_link(child->store, frame->fds[LINK_FD_STORE]);
 	} else {
 		fail_bug(__FILE__, __LINE__, "the supervisor sends frames that we know");
 	}
@@ -308,6 +313,7 @@ static void close_all(struct child *child)
 {
 	if (child->worker)
 		worker_close(&child->worker);
+	store_close(&child->store);
 	ipc_close(&child->keeper);
 	ipc_close(&child->supervisor);
 	timer_clear(&child->loop.timers, &child->orphaned);

@@ -1,7 +1,8 @@
 /*
  * folders: what the supervisor opens on disk before it starts anyone: the state folder (locked, so
  * that two instances never share one), the folders for spooled and for quarantined messages, the
- * control socket, the log file. The children get descriptors and open nothing themselves.
+ * control socket, the log file. The children get descriptors and open nothing by a path themselves:
+ * files of the embedded store lie below the state folder's descriptor.
  */
 #ifndef PROXY_PROCESS_FOLDERS_H
 #define PROXY_PROCESS_FOLDERS_H

@@ -59,6 +59,7 @@ static bool send_start(struct supervisor *s)
 		[START_FD_SHARED] = s->shared_fd,
 		[START_FD_LOG_READ] = s->log_pipe[0],
 		[START_FD_CONTROL] = s->folders.control,
+		[START_FD_STATE] = s->folders.state,
 	};
 
 	return process_send(&s->keeper, &(struct ipc_frame){.type = FRAME_START,
@@ -67,27 +68,46 @@ static bool send_start(struct supervisor *s)
 						.n_fds = START_FDS_KEEPER});
 }
 
+/* Both ends of each pair by side: ends[0] for the keeper, ends[1] for the worker. */
+static bool make_pairs(int ends[2][LINK_FDS])
+{
+	for (int i = 0; i < LINK_FDS; i++) {
+		int pair[2];
+
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+			while (i--) {
+				close(ends[0][i]);
+				close(ends[1][i]);
+			}
+			return false;
+		}
+		ends[0][i] = pair[0];
+		ends[1][i] = pair[1];
+	}
+	return true;
+}
+
 void keeping_link(struct supervisor *s, struct process *worker)
 {
-	int pair[2];
+	struct link_frame link = {worker->number, worker->generation, worker->pid};
+	int ends[2][LINK_FDS];
 
 	if (s->keeper.state != PROCESS_READY ||
 		(worker->state != PROCESS_READY && worker->state != PROCESS_LEAVING))
 		return;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+	if (!make_pairs(ends)) {
 		log_event(&s->log, LOG_ERROR, "link_failed", SPAN_NONE,
 			"%s can't be linked to the keeper: %s", worker->name, strerror(errno));
 		return;
 	}
 	for (int i = 0; i < 2; i++) {
-		struct process *to = i == 0 ? &s->keeper : worker;
-		struct link_frame link = {worker->number, worker->generation, worker->pid};
-
-		process_send(to, &(struct ipc_frame){.type = FRAME_LINK,
-					 .payload = span_make(&link, sizeof(link)),
-					 .fds = &pair[i],
-					 .n_fds = 1});
-		close(pair[i]);
+		process_send(i == 0 ? &s->keeper : worker,
+			&(struct ipc_frame){.type = FRAME_LINK,
+				.payload = span_make(&link, sizeof(link)),
+				.fds = ends[i],
+				.n_fds = LINK_FDS});
+		for (int k = 0; k < LINK_FDS; k++)
+			close(ends[i][k]);
 	}
 }
 

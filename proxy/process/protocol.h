@@ -8,7 +8,8 @@
  *         |--- START + descriptors ------->|
  *         |<-- READY (or FAILED text) -----|
  *         |--- LISTEN, UNLISTEN ---------->| worker
- *         |--- LINK + one end of a pair -->| both                    STATUS -->, <-- STATUS_IS
+ *         |--- LINK + ends of pairs ------>| both                    STATUS -->, <-- STATUS_IS,
+ *         |                                |                         and the store's own frames
  *         |--- LOG_TARGET ---------------->| keeper
  *         |<-- ASK_RELOAD, ASK_DRAIN, -----| keeper
  *         |    ASK_STATE                   |
@@ -40,7 +41,8 @@ enum frame_type {
 	FRAME_UNLISTEN,   /* nothing. id: the socket's */
 	FRAME_DRAIN,      /* uint32_t: enum worker_drain */
 	FRAME_LEAVING,    /* nothing: the worker takes no new sessions any more */
-	FRAME_LINK,       /* struct link_frame; one end of a socket pair to the keeper or worker */
+	FRAME_LINK,       /* struct link_frame; ends of socket pairs to the keeper or worker: enum
+			     link_fd */
 	FRAME_LOG_TARGET, /* uint32_t: enum log_target; one descriptor unless it is the syslog */
 	FRAME_ASK_RELOAD, /* struct ask_reload_frame. id: the asker's, returned by ANSWER */
 	FRAME_ASK_DRAIN,  /* nothing */
@@ -58,8 +60,16 @@ enum start_fd {
 	START_FD_QUARANTINE,                    /* worker: the folder of messages held back */
 	START_FD_LOG_READ = START_FD_SPOOL,     /* keeper: lines come out here */
 	START_FD_CONTROL = START_FD_QUARANTINE, /* keeper: the listening control socket */
+	START_FD_STATE,                         /* keeper: the folder of the embedded store */
 	START_FDS_WORKER = START_FD_QUARANTINE + 1,
-	START_FDS_KEEPER = START_FD_CONTROL + 1
+	START_FDS_KEEPER = START_FD_STATE + 1
+};
+
+/* Apart, so that a store that is busy holds up no answer to `postern status`. */
+enum link_fd {
+	LINK_FD_STATUS, /* STATUS, STATUS_IS */
+	LINK_FD_STORE,  /* lib/store/wire.h */
+	LINK_FDS
 };
 
 struct start_frame {

@@ -5,6 +5,7 @@
 
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
+#include "proxy/session/dmarc_row.h"
 #include "proxy/session/session.h"
 
 enum {
@@ -33,6 +34,7 @@ void transaction_end(
 
 	ENSURE(!t->asking);
 	audit_write(t, verdict, reply);
+	dmarc_row_tell(t, verdict);
 	judge_forget_transaction(t->session);
 	spool_free(&t->message.spool);
 	buffer_free(&t->going.prefix);

@@ -8,6 +8,7 @@
 
 #include "lib/base/fail.h"
 #include "lib/net/dns.h"
+#include "lib/store/store.h"
 #include "proxy/backend/backend.h"
 #include "proxy/session/bench.h"
 #include "proxy/session/listener.h"
@@ -89,6 +90,7 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 	worker->config = config;
 	worker->log = setup->log;
 	worker->shared = setup->shared;
+	worker->store = setup->store;
 	worker->row = &setup->shared->rows[setup->row];
 	worker->term.fire = on_term;
 	worker->drained.run = on_drained;
@@ -173,6 +175,11 @@ void worker_status(struct worker *worker, struct record *r, unsigned most)
 	record_number(r, "sessions", worker->n_sessions);
 	backends_status(worker->backends, r);
 	bench_status(worker->bench, r);
+	if (worker->store) {
+		record_open(r, "store");
+		store_status(worker->store, r);
+		record_close(r);
+	}
 	record_list(r, "session_list");
 	/* The list is newest first: the oldest, which wait longest, are at its end. */
 	for (; s; s = s->next) {

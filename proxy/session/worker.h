@@ -23,6 +23,7 @@ struct listener;
 struct quarantine;
 struct session;
 struct spools;
+struct store;
 
 enum worker_drain {
 	WORKER_SERVING,
@@ -46,6 +47,7 @@ struct worker_setup {
 	int quarantine_dir; /* of the folder for messages held back; -1: none, holding fails */
 	const struct policy *policy;       /* NULL: no rules */
 	struct filter_set *filters;        /* what the policy was read with; NULL without one */
+	struct store *store;               /* NULL: none, nothing is remembered */
 	const uint8_t *ticket_keys;        /* TLS_TICKET_KEYS_SIZE */
 	void (*on_drained)(void *context); /* once, after worker_drain, when the last session is
 					      gone; from the loop */
@@ -65,6 +67,7 @@ struct worker {
 	struct backends *backends;     /* owned */
 	struct spools *spools;         /* owned */
 	struct quarantine *quarantine; /* owned */
+	struct store *store;           /* borrowed; NULL: none */
 	struct listener *listeners;    /* owned list */
 	struct session *sessions;      /* list of the open ones, newest first */
 	unsigned n_sessions;

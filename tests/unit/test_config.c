@@ -299,7 +299,7 @@ static void test_doc(void **state)
 		"    The largest message, offered as SIZE; a larger one gets 552.\n"
 		"    Default: 50MB; 1KB to 4GB\n");
 	buffer_clear(&out);
-	assert_true(config_doc("store", &out));
+	assert_true(config_doc("history.keep", &out));
 	assert_non_null(strstr(buffer_string(&out), "It is checked, but has no effect yet.\n"));
 	buffer_clear(&out);
 	assert_true(config_doc("state", &out));

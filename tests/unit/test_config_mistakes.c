@@ -62,6 +62,12 @@ static void test_wrong_values(void **state)
 		"t.conf:2:9: error: `workers` needs auto or a number, such as 4\n"
 		"    workers many\n"
 		"            ^~~~\n");
+	expect_report(BASE "store \"redis://h:6379/0\"",
+		"t.conf:2:7: warning: Redis comes with a later release: the embedded store "
+		"serves in its place\n"
+		"    store \"redis://h:6379/0\"\n"
+		"          ^~~~~~~~~~~~~~~~~~\n");
+	expect_report(BASE "store embedded", "");
 	expect_report(BASE "store \"redi://x\"",
 		"t.conf:2:7: error: `redi://x` is no store that postern knows\n"
 		"    store \"redi://x\"\n"

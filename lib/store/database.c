@@ -1,0 +1,447 @@
+/*
+ * WAL with synchronous=NORMAL: a commit is a write to the log file without waiting for the disk,
+ * and the file is sound after any kind of death; only a power cut may cost the last seconds. That
+ * is right for what is kept here, which is counted and not promised to anybody.
+ */
+#include "lib/store/database.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/error.h"
+#include "lib/base/fail.h"
+#include "lib/store/database_private.h"
+
+enum {
+	BUSY_MS = 2000,  /* an admin's own sqlite3 may hold the file for so long */
+	RETRY_MS = 1000, /* between tries to open it */
+	TELL_AGAIN_MS = 60 * 1000
+};
+
+#define FILE_NAME "postern.db"
+
+static const char *const statement_texts[SQL_COUNT] = {
+#define X(name, sql) [SQL_##name] = (sql),
+	DATABASE_STATEMENTS(X)
+#undef X
+};
+
+/* From version to version; the first begins with an empty file. */
+static const char *const migrations[DATABASE_VERSION] = {
+	"CREATE TABLE dmarc_days("
+	"  day TEXT PRIMARY KEY,"
+	"  rows INTEGER NOT NULL DEFAULT 0,"
+	"  bytes INTEGER NOT NULL DEFAULT 0,"
+	"  left_out INTEGER NOT NULL DEFAULT 0" /* messages of domains that had no room */
+	") WITHOUT ROWID;"
+	"CREATE TABLE dmarc_domains("
+	"  id INTEGER PRIMARY KEY,"
+	"  day TEXT NOT NULL,"
+	"  domain TEXT NOT NULL,"
+	"  record TEXT NOT NULL," /* as it was last seen that day */
+	"  messages INTEGER NOT NULL DEFAULT 0,"
+	"  rows INTEGER NOT NULL DEFAULT 0,"
+	"  left_out INTEGER NOT NULL DEFAULT 0," /* messages whose row had no room */
+	"  first INTEGER NOT NULL,"              /* seconds since 1970 */
+	"  last INTEGER NOT NULL,"
+	"  UNIQUE(day, domain)"
+	");"
+	"CREATE TABLE dmarc_rows("
+	"  domain INTEGER NOT NULL,"
+	"  row TEXT NOT NULL," /* JSON */
+	"  count INTEGER NOT NULL DEFAULT 1,"
+	"  PRIMARY KEY(domain, row)"
+	") WITHOUT ROWID;",
+};
+
+/* --- what the admin hears --- */
+
+/* The same trouble is told once a minute. */
+static void trouble(struct database *db, const char *event, const char *text)
+{
+	uint64_t now_ms = clock_now_ms(db->setup.clock);
+
+	if (db->trouble && strcmp(db->trouble, event) == 0 &&
+		now_ms - db->trouble_told_ms < TELL_AGAIN_MS)
+		return;
+	db->trouble = event;
+	db->trouble_told_ms = now_ms;
+	db->setup.notice(db->setup.context, LOG_ERROR, event, text);
+}
+
+static void all_is_well(struct database *db)
+{
+	if (db->trouble)
+		db->setup.notice(db->setup.context, LOG_INFO, "store_recovered",
+			"the store is written again");
+	db->trouble = NULL;
+}
+
+static bool is_damage(int code)
+{
+	return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+}
+
+/* Notes what SQLite says; false. */
+static bool note(struct database *db, int code)
+{
+	struct err err = {{0}};
+	const char *text = db->file ? sqlite3_errmsg(db->file) : sqlite3_errstr(code);
+
+	if (is_damage(code)) {
+		db->damaged = true;
+		return false;
+	}
+	err_set(&err, "the store can't be used: %s (SQLite %d)", text, code);
+	trouble(db, (code & 0xff) == SQLITE_FULL ? "store_full" : "store_failed", err.text);
+	return false;
+}
+
+/* --- statements --- */
+
+sqlite3_stmt *database_statement(struct database *db, enum database_statement which)
+{
+	sqlite3_stmt **statement = &db->statements[which];
+	int code = SQLITE_OK;
+
+	if (!*statement)
+		code = sqlite3_prepare_v3(db->file, statement_texts[which], -1,
+			SQLITE_PREPARE_PERSISTENT, statement, NULL);
+	if (code != SQLITE_OK) {
+		note(db, code);
+		return NULL;
+	}
+	sqlite3_reset(*statement);
+	sqlite3_clear_bindings(*statement);
+	return *statement;
+}
+
+void database_bind(sqlite3_stmt *statement, int at, struct span text)
+{
+	ENSURE(sqlite3_bind_text(statement, at, text.at ? text.at : "", (int)text.len,
+		       SQLITE_TRANSIENT) == SQLITE_OK);
+}
+
+bool database_row(struct database *db, sqlite3_stmt *statement, bool *is_row)
+{
+	int code = statement ? sqlite3_step(statement) : SQLITE_ERROR;
+
+	*is_row = code == SQLITE_ROW;
+	if (code == SQLITE_ROW || code == SQLITE_DONE)
+		return true;
+	db->failed = true;
+	if (statement) {
+		note(db, code);
+		sqlite3_reset(statement);
+	}
+	return false;
+}
+
+bool database_do(struct database *db, sqlite3_stmt *statement)
+{
+	bool is_row;
+
+	if (!database_row(db, statement, &is_row))
+		return false;
+	sqlite3_reset(statement);
+	return true;
+}
+
+struct span database_text(sqlite3_stmt *statement, int column)
+{
+	const void *text = sqlite3_column_text(statement, column);
+
+	return span_make(text, (size_t)sqlite3_column_bytes(statement, column));
+}
+
+void database_day(uint64_t wall_ms, char out[DATABASE_DAY_SIZE])
+{
+	char text[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(wall_ms, text);
+	memcpy(out, text, DATABASE_DAY_SIZE - 1);
+	out[DATABASE_DAY_SIZE - 1] = '\0';
+}
+
+/* --- the file --- */
+
+static void close_file(struct database *db)
+{
+	for (size_t i = 0; i < SQL_COUNT; i++) {
+		sqlite3_finalize(db->statements[i]);
+		db->statements[i] = NULL;
+	}
+	sqlite3_close(db->file);
+	db->file = NULL;
+}
+
+static int run_text(struct database *db, const char *sql)
+{
+	return sqlite3_exec(db->file, sql, NULL, NULL, NULL);
+}
+
+/* The first column of the first row. */
+static int ask_number(struct database *db, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *statement;
+	int code = sqlite3_prepare_v2(db->file, sql, -1, &statement, NULL);
+
+	if (code != SQLITE_OK)
+		return code;
+	code = sqlite3_step(statement);
+	*out = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+	sqlite3_finalize(statement);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int check_sound(struct database *db)
+{
+	sqlite3_stmt *statement;
+	int code = sqlite3_prepare_v2(db->file, "PRAGMA quick_check(1)", -1, &statement, NULL);
+
+	if (code != SQLITE_OK)
+		return code;
+	code = sqlite3_step(statement);
+	if (code == SQLITE_ROW)
+		code = span_equal(database_text(statement, 0), SPAN("ok")) ? SQLITE_OK
+									   : SQLITE_CORRUPT;
+	sqlite3_finalize(statement);
+	return code;
+}
+
+static int migrate(struct database *db, int64_t version)
+{
+	int code = SQLITE_OK;
+
+	for (; version < DATABASE_VERSION; version++) {
+		char end[64];
+
+		snprintf(end, sizeof(end), "PRAGMA user_version=%d; COMMIT", (int)version + 1);
+		code = run_text(db, "BEGIN IMMEDIATE");
+		if (code == SQLITE_OK)
+			code = run_text(db, migrations[version]);
+		if (code == SQLITE_OK)
+			code = run_text(db, end);
+		if (code != SQLITE_OK)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static int open_file(struct database *db)
+{
+	char name[64], limit[64];
+	int64_t version;
+	int code;
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d/" FILE_NAME, db->setup.dir);
+	code = sqlite3_open_v2(name, &db->file,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+			SQLITE_OPEN_EXRESCODE,
+		database_vfs());
+	if (code != SQLITE_OK)
+		return code;
+	sqlite3_busy_timeout(db->file, BUSY_MS);
+	snprintf(limit, sizeof(limit), "PRAGMA max_page_count=%u",
+		db->setup.pages_max ? db->setup.pages_max : 0x7fffffffu);
+	code = run_text(db, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
+			    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+			    "PRAGMA journal_size_limit=16777216");
+	if (code == SQLITE_OK)
+		code = run_text(db, limit);
+	if (code == SQLITE_OK)
+		code = ask_number(db, "PRAGMA user_version", &version);
+	if (code == SQLITE_OK && version > DATABASE_VERSION) {
+		trouble(db, "store_newer",
+			FILE_NAME " was written by a newer postern: it is left alone, and nothing "
+				  "is remembered");
+		return SQLITE_MISUSE;
+	}
+	if (code == SQLITE_OK)
+		code = check_sound(db);
+	return code == SQLITE_OK ? migrate(db, version) : code;
+}
+
+/* Keeps the log beside it, without which the file is older than it was; the index goes. */
+static bool move_aside(struct database *db)
+{
+	char ts[CLOCK_RFC3339_SIZE], aside[64], log[80];
+	struct err err = {{0}};
+
+	clock_rfc3339(clock_wall_ms(db->setup.clock), ts);
+	snprintf(aside, sizeof(aside), FILE_NAME ".corrupt-%s", ts);
+	snprintf(log, sizeof(log), "%s-wal", aside);
+	close_file(db);
+	db->damaged = false;
+	if (renameat(db->setup.dir, FILE_NAME, db->setup.dir, aside) < 0) {
+		err_errno(&err, FILE_NAME " is damaged and can't be moved aside");
+		trouble(db, "store_failed", err.text);
+		return false;
+	}
+	if (renameat(db->setup.dir, FILE_NAME "-wal", db->setup.dir, log) < 0 && errno != ENOENT)
+		unlinkat(db->setup.dir, FILE_NAME "-wal", 0);
+	unlinkat(db->setup.dir, FILE_NAME "-shm", 0);
+	err_set(&err, FILE_NAME " is damaged: it was moved aside as %s, and a new one is begun",
+		aside);
+	db->setup.notice(db->setup.context, LOG_ERROR, "store_corrupt", err.text);
+	return true;
+}
+
+static bool try_to_open(struct database *db)
+{
+	int code = open_file(db);
+
+	if (code == SQLITE_OK)
+		return true;
+	if (code != SQLITE_MISUSE)
+		note(db, code);
+	if (db->damaged && move_aside(db) && open_file(db) == SQLITE_OK)
+		return true;
+	close_file(db);
+	return false;
+}
+
+/* It is open, or could not be opened just now. */
+static bool ensure_open(struct database *db)
+{
+	uint64_t now_ms = clock_now_ms(db->setup.clock);
+
+	if (db->file && db->damaged)
+		db->tried_ms = move_aside(db) ? 0 : now_ms;
+	if (db->file)
+		return true;
+	if (db->tried_ms && now_ms - db->tried_ms < RETRY_MS)
+		return false;
+	db->tried_ms = now_ms;
+	return try_to_open(db);
+}
+
+/* --- jobs --- */
+
+static bool ping(struct database *db, struct database_job *job)
+{
+	(void)db;
+	(void)job;
+	return true;
+}
+
+static bool (*const run_kind[STORE_KIND_COUNT])(struct database *, struct database_job *) = {
+	[STORE_PING] = ping,
+	[STORE_DMARC_ADD] = database_dmarc_add,
+	[STORE_DMARC_DAY] = database_dmarc_day,
+	[STORE_DMARC_DOMAIN] = database_dmarc_domain,
+};
+
+static void fail_all(struct database_job *const *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		buffer_free(&jobs[i]->answer);
+		jobs[i]->outcome = STORE_FAILED;
+	}
+}
+
+static void roll_back(struct database *db)
+{
+	if (db->file && !sqlite3_get_autocommit(db->file))
+		run_text(db, "ROLLBACK");
+}
+
+/* false: nothing of it has happened. */
+static bool run_jobs(struct database *db, struct database_job *const *jobs, size_t n)
+{
+	if (!database_do(db, database_statement(db, SQL_BEGIN)))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		bool ok;
+
+		db->failed = false;
+		ok = run_kind[jobs[i]->kind](db, jobs[i]);
+		/* Half a job is none, and SQLite may have ended the transaction by itself. */
+		if (db->failed)
+			return false;
+		if (!ok)
+			buffer_free(&jobs[i]->answer);
+		jobs[i]->outcome = ok ? STORE_DONE : STORE_FAILED;
+	}
+	return database_do(db, database_statement(db, SQL_COMMIT));
+}
+
+void database_run(struct database *db, struct database_job *const *jobs, size_t n)
+{
+	if (!ensure_open(db)) {
+		fail_all(jobs, n);
+		return;
+	}
+	if (run_jobs(db, jobs, n)) {
+		all_is_well(db);
+		return;
+	}
+	roll_back(db);
+	fail_all(jobs, n);
+	/* A new file takes what the damaged one could not. */
+	if (db->damaged && ensure_open(db) && !run_jobs(db, jobs, n)) {
+		roll_back(db);
+		fail_all(jobs, n);
+	}
+}
+
+bool database_expire(struct database *db)
+{
+	uint64_t age_ms = (uint64_t)DATABASE_DMARC_DAYS * 24 * 3600 * 1000;
+	uint64_t now_ms = clock_wall_ms(db->setup.clock);
+	char before[DATABASE_DAY_SIZE];
+	bool more = false;
+
+	database_day(now_ms > age_ms ? now_ms - age_ms : 0, before);
+	if (!ensure_open(db) || !database_do(db, database_statement(db, SQL_BEGIN)))
+		return false;
+	if (database_dmarc_expire(db, before, &more) &&
+		database_do(db, database_statement(db, SQL_COMMIT)))
+		return more;
+	roll_back(db);
+	return false;
+}
+
+uint64_t database_size(struct database *db)
+{
+	sqlite3_stmt *statement = db->file ? database_statement(db, SQL_PAGES) : NULL;
+	uint64_t size = 0;
+	bool is_row;
+
+	if (statement && database_row(db, statement, &is_row) && is_row)
+		size = (uint64_t)sqlite3_column_int64(statement, 0);
+	if (statement)
+		sqlite3_reset(statement);
+	return size;
+}
+
+/* --- life --- */
+
+struct database *database_new(const struct database_setup *setup)
+{
+	struct database *db = memory_zeroed(sizeof(*db));
+
+	db->setup = *setup;
+	if (!setup->dmarc_rows_day)
+		db->setup.dmarc_rows_day = DATABASE_DMARC_ROWS_DAY;
+	if (!setup->dmarc_rows_domain)
+		db->setup.dmarc_rows_domain = DATABASE_DMARC_ROWS_DOMAIN;
+	if (!setup->dmarc_bytes_day)
+		db->setup.dmarc_bytes_day = DATABASE_DMARC_BYTES_DAY;
+	return db;
+}
+
+void database_free(struct database **owner)
+{
+	struct database *db = *owner;
+
+	if (!db)
+		return;
+	*owner = NULL;
+	close_file(db);
+	free(db);
+}

@@ -1,0 +1,68 @@
+/*
+ * database: the embedded store's SQLite file, postern.db in the state folder. One thread of the
+ * keeper owns it; whatever has gathered while it was at work becomes one transaction
+ * (database_run).
+ *
+ * The file is opened below a folder's descriptor, not by a path: the account that the keeper runs
+ * as may own the state folder and yet be unable to reach it from the root.
+ *
+ * A file that is damaged, when it is opened or later, is moved aside as postern.db.corrupt-DATE,
+ * and a new one is begun. One that can't be opened or written (no room, no permission) is tried
+ * again; until then jobs fail.
+ */
+#ifndef STORE_DATABASE_H
+#define STORE_DATABASE_H
+
+#include "lib/base/buffer.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/store/store.h"
+
+/* postern.db's version: PRAGMA user_version. A file of a higher one is left alone. */
+enum { DATABASE_VERSION = 1 };
+
+/* How long, and how many, DMARC results are kept. What is over is counted, not kept. */
+enum {
+	DATABASE_DMARC_DAYS = 32,
+	DATABASE_DMARC_ROWS_DAY = 250 * 1000,   /* rows and domains of one day */
+	DATABASE_DMARC_ROWS_DOMAIN = 10 * 1000, /* of them one policy domain's */
+	DATABASE_DMARC_BYTES_DAY = 96 * 1024 * 1024
+};
+
+struct database_setup {
+	int dir;                   /* descriptor of the state folder; borrowed */
+	const struct clock *clock; /* borrowed */
+	/* Something that the admin is to know; called from database_run. */
+	void (*notice)(void *context, enum log_level level, const char *event, const char *text);
+	void *context;
+	/* For tests; 0: as above, or no limit. */
+	uint32_t pages_max;
+	uint32_t dmarc_rows_day, dmarc_rows_domain;
+	uint64_t dmarc_bytes_day;
+};
+
+struct database; /* of one thread */
+
+struct database_job {
+	/* in */
+	enum store_kind kind;
+	struct span parts[STORE_PARTS_MAX];
+	/* out */
+	enum store_outcome outcome;
+	struct buffer answer; /* with the maximum that the caller gave it */
+};
+
+/* The file is opened by the first database_run. */
+struct database *database_new(const struct database_setup *setup);
+void database_free(struct database **database);
+
+/* Runs them in one transaction: each has its outcome when it is committed. */
+void database_run(struct database *database, struct database_job *const *jobs, size_t n);
+
+/* Deletes some of what is too old. true: there is more. */
+bool database_expire(struct database *database) MUST_CHECK;
+
+/* The file's size in bytes; 0: it is not open. */
+uint64_t database_size(struct database *database);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * database_private: what the files of the database share.
+ *
+ *     database.c            the file: opening, versions, transactions, damage
+ *     database_vfs.c        names below a folder's descriptor
+ *     database_dmarc.c      the results that DMARC reports are made of
+ */
+#ifndef STORE_DATABASE_PRIVATE_H
+#define STORE_DATABASE_PRIVATE_H
+
+#include <sqlite3.h>
+
+#include "lib/store/database.h"
+
+/* Statements, prepared when they are first needed. X(NAME, SQL) */
+#define DATABASE_STATEMENTS(X)                                                                     \
+	X(BEGIN, "BEGIN IMMEDIATE")                                                                \
+	X(COMMIT, "COMMIT")                                                                        \
+	X(ROLLBACK, "ROLLBACK")                                                                    \
+	X(DAY_ENSURE, "INSERT OR IGNORE INTO dmarc_days(day) VALUES (?1)")                         \
+	X(DAY_GET, "SELECT rows, bytes, left_out FROM dmarc_days WHERE day = ?1")                  \
+	X(DAY_GROW, "UPDATE dmarc_days SET rows = rows + 1, bytes = bytes + ?2 WHERE day = ?1")    \
+	X(DAY_LEAVE_OUT, "UPDATE dmarc_days SET left_out = left_out + 1 WHERE day = ?1")           \
+	X(DOMAIN_GET,                                                                              \
+		"SELECT id, rows, record, messages, left_out, first, last FROM dmarc_domains "     \
+		"WHERE day = ?1 AND domain = ?2")                                                  \
+	X(DOMAIN_NEW, "INSERT INTO dmarc_domains(day, domain, record, first, last) "               \
+		      "VALUES (?1, ?2, ?3, ?4, ?4)")                                               \
+	X(DOMAIN_COUNT,                                                                            \
+		"UPDATE dmarc_domains SET messages = messages + 1, last = ?2 WHERE id = ?1")       \
+	X(DOMAIN_RECORD, "UPDATE dmarc_domains SET record = ?2 WHERE id = ?1")                     \
+	X(DOMAIN_GROW, "UPDATE dmarc_domains SET rows = rows + 1 WHERE id = ?1")                   \
+	X(DOMAIN_LEAVE_OUT, "UPDATE dmarc_domains SET left_out = left_out + 1 WHERE id = ?1")      \
+	X(ROW_COUNT, "UPDATE dmarc_rows SET count = count + 1 WHERE domain = ?1 AND row = ?2")     \
+	X(ROW_NEW, "INSERT INTO dmarc_rows(domain, row) VALUES (?1, ?2)")                          \
+	X(ROWS_OF, "SELECT count, row FROM dmarc_rows WHERE domain = ?1 ORDER BY count DESC, row") \
+	X(DOMAINS_OF, "SELECT domain, messages, rows, left_out FROM dmarc_domains WHERE day = ?1 " \
+		      "ORDER BY messages DESC, domain")                                            \
+	X(OLD_DOMAIN, "SELECT id FROM dmarc_domains WHERE day < ?1 ORDER BY day LIMIT 1")          \
+	X(OLD_ROWS, "DELETE FROM dmarc_rows WHERE domain = ?1 AND row IN "                         \
+		    "(SELECT row FROM dmarc_rows WHERE domain = ?1 LIMIT 1000)")                   \
+	X(OLD_DOMAIN_END, "DELETE FROM dmarc_domains WHERE id = ?1")                               \
+	X(OLD_DAYS, "DELETE FROM dmarc_days WHERE day < ?1")                                       \
+	X(PAGES, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+
+enum database_statement {
+#define X(name, sql) SQL_##name,
+	DATABASE_STATEMENTS(X)
+#undef X
+		SQL_COUNT
+};
+
+enum { DATABASE_DAY_SIZE = 11 /* "2026-11-24" */ };
+
+struct database {
+	struct database_setup setup;
+	sqlite3 *file; /* owned; NULL: not open */
+	sqlite3_stmt *statements[SQL_COUNT];
+	bool failed;         /* a step has, since it was cleared */
+	uint64_t tried_ms;   /* the last try to open it; 0: none */
+	const char *trouble; /* event of the trouble that was told last; NULL: all is well */
+	uint64_t trouble_told_ms;
+	bool damaged; /* a statement has said so: it is moved aside at the next chance */
+};
+
+/* A statement with nothing bound, ready to be bound and stepped; NULL: it can't be had, and the
+ * trouble is noted. */
+sqlite3_stmt *database_statement(struct database *db, enum database_statement which);
+void database_bind(sqlite3_stmt *statement, int at, struct span text);
+
+/* One step that must not bring a row, or may bring one. false: it failed, and that is noted. */
+bool database_do(struct database *db, sqlite3_stmt *statement) MUST_CHECK;
+bool database_row(struct database *db, sqlite3_stmt *statement, bool *is_row) MUST_CHECK;
+
+/* Borrowed until the statement is stepped or reset. */
+struct span database_text(sqlite3_stmt *statement, int column);
+
+/* The UTC day of a wall time. */
+void database_day(uint64_t wall_ms, char out[DATABASE_DAY_SIZE]);
+
+/* What kinds do; false: it failed and is noted, or the parts are nonsense. */
+bool database_dmarc_add(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_dmarc_day(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_dmarc_domain(struct database *db, struct database_job *job) MUST_CHECK;
+
+/* Within a transaction. *more: not all is gone yet. */
+bool database_dmarc_expire(struct database *db, const char *before, bool *more) MUST_CHECK;
+
+/* The name of SQLite's VFS that leaves file names as they are; registered once for the process. */
+const char *database_vfs(void);
+
+#endif
