@@ -1381,7 +1381,7 @@ static void test_expired(void **state)
 	assert_false(value(one)->items[0].yes);
 	assert_int_equal(value(two)->state, FACT_FAILED);
 	assert_int_equal(cancels, 1);
-	assert_int_equal(filters->counts[5].timeouts, 1);
+	assert_int_equal(filters->counts[6].timeouts, 1);
 	assert_true(filters_quiet(filters));
 }
 
