@@ -186,7 +186,8 @@ static void result_take(
 		result->problem = SPAN("libspf2 gives up");
 	else if (response->reason == SPF_REASON_MECH && check->last)
 		result->mechanism = span_first(check->last->term->text, MECHANISM_MAX);
-	if (result->code == SPF_IS_FAIL)
+	/* Only of a fail that stands (RFC 7208 6.2): nobody else asks for it. */
+	if (result->code == SPF_IS_FAIL && !check->missing)
 		result->explanation = spf_explain(check, response->explanation);
 }
 

@@ -83,12 +83,22 @@ static void lookups_count(struct spf_check *check, const struct spf_token *token
 		check_stop(check, SPF_IS_PERMERROR, token, "more than ten lookups");
 }
 
-/* RFC 7208 4.6.4 speaks of terms, so a term counts once, however much of nothing it asks for. */
-static void voids_count(struct spf_check *check, const struct spf_token *token)
+static void term_begin(struct spf_check *check, const struct spf_token *token)
 {
-	if (check->term_is_void && ++check->voids > SPF_VOIDS_MAX)
-		check_stop(check, SPF_IS_PERMERROR, token, "more than two lookups of nothing");
 	check->term_is_void = false;
+	if (token->level->outermost)
+		check->last = token;
+}
+
+/* Something that was asked for is not there. RFC 7208 4.6.4 speaks of terms, so a term counts once,
+ * whatever else it asks for in vain. */
+static void void_count(struct spf_check *check, const struct spf_token *token)
+{
+	if (check->term_is_void)
+		return;
+	check->term_is_void = true;
+	if (++check->voids > SPF_VOIDS_MAX)
+		check_stop(check, SPF_IS_PERMERROR, token, "more than two lookups of nothing");
 }
 
 /* --- answers --- */
@@ -125,7 +135,7 @@ static const struct answer *term_ask(struct spf_check *check, const struct spf_t
 		return NULL;
 	}
 	if (is_void(answer)) {
-		check->term_is_void = true;
+		void_count(check, token);
 		return NULL;
 	}
 	return answer;
@@ -238,7 +248,7 @@ static bool target_find(struct spf_check *check, const struct spf_token *token, 
 		if (check->stopped || !macros_prepare(check, level, spec))
 			return false;
 		if (check->validated.is_void && spf_macro_uses_validated(spec))
-			check->term_is_void = true;
+			void_count(check, token);
 		*plain = spf_macro_expand_name(spec, &check->macros, check->arena);
 	}
 	return spf_name_usual(*plain, check->arena, name);
@@ -348,9 +358,12 @@ static void ptr_visit(struct spf_check *check, const struct spf_token *token, st
 
 	if (check->validated.state == SPF_VALIDATED_UNKNOWN)
 		check->validated.state = SPF_VALIDATED_ASKED; /* this lookup is counted already */
-	if (!target_find(check, token, &plain, &name) || !validated_find(check))
+	if (!validated_find(check))
 		return;
-	check->term_is_void = check->validated.is_void;
+	if (check->validated.is_void)
+		void_count(check, token);
+	if (!target_find(check, token, &plain, &name))
+		return;
 	for (size_t i = 0; i < check->validated.n; i++)
 		if (spf_name_is_under(check->validated.names[i], name)) {
 			found_match(check, found);
@@ -360,8 +373,7 @@ static void ptr_visit(struct spf_check *check, const struct spf_token *token, st
 
 static void token_visit(struct spf_check *check, const struct spf_token *token, struct found *found)
 {
-	if (token->level->outermost)
-		check->last = token;
+	term_begin(check, token);
 	if (token->term->kind == SPF_TERM_ALWAYS) {
 		found_match(check, found);
 		return;
@@ -388,7 +400,6 @@ static void token_visit(struct spf_check *check, const struct spf_token *token, 
 	case SPF_TERM_EXP:
 		ENSURE(!"a term that is looked up");
 	}
-	voids_count(check, token);
 }
 
 static void rr_add(SPF_dns_rr_t *rr, const struct ip *ip)
@@ -556,13 +567,11 @@ static bool domain_find(struct spf_check *check, const struct spf_token *token, 
 		*plain = token->level->domain;
 		return spf_name_usual(*plain, check->arena, name);
 	}
-	if (token->level->outermost)
-		check->last = token;
+	term_begin(check, token);
 	lookups_count(check, token);
 	if (check->stopped)
 		return false;
 	found = target_find(check, token, plain, name);
-	voids_count(check, token);
 	if (!found && plain->at)
 		check_stop(check, SPF_IS_PERMERROR, token, "no such domain");
 	return found && !check->stopped;

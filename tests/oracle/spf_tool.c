@@ -100,8 +100,8 @@ static enum answer_type type_read(struct span word)
 	static const struct {
 		const char *name;
 		enum answer_type type;
-	} types[] = {{"A", ANSWER_A}, {"AAAA", ANSWER_AAAA}, {"MX", ANSWER_MX},
-		{"PTR", ANSWER_PTR}, {"TXT", ANSWER_TXT}};
+	} types[] = {{"A", ANSWER_A}, {"AAAA", ANSWER_AAAA}, {"MX", ANSWER_MX}, {"PTR", ANSWER_PTR},
+		{"TXT", ANSWER_TXT}};
 
 	for (size_t i = 0; i < COUNT_OF(types); i++)
 		if (span_equal(word, span_text(types[i].name)))
@@ -109,7 +109,8 @@ static enum answer_type type_read(struct span word)
 	die("no such type");
 }
 
-static struct answer_record record_read(struct arena *arena, enum answer_type type, struct span word)
+static struct answer_record record_read(
+	struct arena *arena, enum answer_type type, struct span word)
 {
 	struct answer_record record = {.preference = 0};
 	uint64_t preference;
@@ -211,8 +212,8 @@ static void question_read(struct asked *asked, const struct words *words)
 	asked->question.wall_s = wall_s;
 }
 
-static void check(struct spf *spf, const struct zone *zone, struct asked *asked,
-	const struct words *words)
+static void check(
+	struct spf *spf, const struct zone *zone, struct asked *asked, const struct words *words)
 {
 	struct spf_result result;
 	size_t questions = 0;
@@ -224,8 +225,7 @@ static void check(struct spf *spf, const struct zone *zone, struct asked *asked,
 	for (unsigned rounds = 0; rounds < ROUNDS_MAX; rounds++) {
 		struct wants wants = {.arena = asked->arena};
 
-		if (spf_run(spf, &asked->question, asked->answers, &wants, &result,
-			    asked->arena)) {
+		if (spf_run(spf, &asked->question, asked->answers, &wants, &result, asked->arena)) {
 			result_print(&result, rounds, questions);
 			return;
 		}
@@ -258,10 +258,9 @@ static void measure(struct spf *spf, struct asked *asked, const struct words *wo
 		arena_free(&arena);
 	}
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-	printf("%.2f\n",
-		((double)(end.tv_sec - start.tv_sec) * 1e9 +
-			(double)(end.tv_nsec - start.tv_nsec)) /
-			(double)runs / 1000);
+	printf("%.2f\n", ((double)(end.tv_sec - start.tv_sec) * 1e9 +
+				 (double)(end.tv_nsec - start.tv_nsec)) /
+				 (double)runs / 1000);
 	fflush(stdout);
 }
 
