@@ -499,13 +499,6 @@ static void conclude_verdict(struct job *job)
 	record_aligned(job, DKIM_ALIGNED, best.dkim_state, best.dkim);
 }
 
-/* RFC 8601 2.2 takes a domain as it is, or anything in quotes. */
-static const char *written_domain(struct call *call, struct span domain)
-{
-	return arena_print(call_arena(call), domain_valid(domain, false) ? "%.*s" : "\"%.*s\"",
-		SPAN_ARGS(domain));
-}
-
 /* "(p=reject sp=none dis=none) "; dis: what the policy asks for. */
 static const char *written_policy(struct call *call, const struct dmarc_verdict *verdict)
 {
@@ -533,10 +526,11 @@ static void record_results(struct questions *all)
 		if (!job->from[i])
 			continue;
 		(void)judge(job, i, &verdict);
+		/* What passed dmarc_domain needs no quotes (RFC 8601 2.2, RFC 2045 5.1). */
 		call_add_text(job->call, AUTHRES,
-			span_text(arena_print(call_arena(job->call), "dmarc=%s %sheader.from=%s",
+			span_text(arena_print(call_arena(job->call), "dmarc=%s %sheader.from=%.*s",
 				dmarc_code_name(verdict.code), written_policy(job->call, &verdict),
-				written_domain(job->call, dmarc_domain_name(job->from[i])))));
+				SPAN_ARGS(dmarc_domain_name(job->from[i])))));
 	}
 }
 

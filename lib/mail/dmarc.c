@@ -384,19 +384,14 @@ static bool leaves_own(const struct dmarc_domain *domain, size_t own)
 }
 
 /* Two walks that both come to names which they share end at the same one of these, whatever those
- * that are not known say, if there is a record at all; unless the first shared one is a PSD, below
- * which they part. So a broken server above both does no harm. */
+ * that are not known say, if there is a record at all. Only the first shared one must be known: if
+ * it is a PSD they part below it. So a broken server above both does no harm. */
 static bool surely_meet(const struct dmarc_domain *a, const struct dmarc_domain *b)
 {
 	size_t own = own_part(a, b), own_b = own_part(b, a);
-	const struct name *first;
 
 	if (own == a->n_walk || own_b == b->n_walk || a->walk[own] != b->walk[own_b] ||
-		!leaves_own(a, own) || !leaves_own(b, own_b))
-		return false;
-	first = a->walk[own];
-	if (first->state < NAME_NOTHING ||
-		(first->state == NAME_RECORD && first->record.psd == DMARC_PSD_YES))
+		!leaves_own(a, own) || !leaves_own(b, own_b) || a->walk[own]->state < NAME_NOTHING)
 		return false;
 	for (size_t i = own; i < a->n_walk; i++)
 		if (a->walk[i]->state == NAME_RECORD)
@@ -404,11 +399,11 @@ static bool surely_meet(const struct dmarc_domain *a, const struct dmarc_domain 
 	return false;
 }
 
-/* Only the last label is the same: they are strangers, most likely, and the other's walk can wait
- * until the first one's is known. */
+/* False when only the last label is the same: they are strangers, most likely, and the other's walk
+ * can wait until the first one's is known. */
 static bool are_near(const struct dmarc_domain *from, const struct dmarc_domain *other)
 {
-	return own_part(from, other) + 1 < from->n_walk || from->n_walk == 1;
+	return own_part(from, other) + 1 < from->n_walk;
 }
 
 /* Relaxed, by the walk. */

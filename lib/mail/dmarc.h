@@ -3,7 +3,7 @@
  * DNS says is told, and what is still needed comes back as wishes, all of a tree walk at once.
  *
  *     dmarc = dmarc_new(arena, NULL, NULL);
- *     from = dmarc_author(dmarc, SPAN("news.example.com"));
+ *     from = dmarc_domain(dmarc, SPAN("news.example.com"));
  *     while (dmarc_find(dmarc, from, &found) == DMARC_OPEN)
  *             while ((wish = dmarc_wish(dmarc)))
  *                     ... dmarc_answer(dmarc, wish->number, DMARC_TEXTS, texts, n);

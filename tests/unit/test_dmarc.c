@@ -619,9 +619,17 @@ static void test_trouble(void **state)
 	assert_string_equal(judged("_dmarc.a.example.com " R "\n_dmarc.example.com !\n",
 				    "a.example.com", "dkim=b.example.com"),
 		"temperror no trouble");
+	assert_string_equal(
+		judged("_dmarc.a.example.com " R "\n_dmarc.example.com !\n_dmarc.com " R,
+			"a.example.com", "dkim=b.example.com"),
+		"temperror no trouble");
 	/* An organization of its own could begin there. */
 	assert_string_equal(
 		judged(EXAMPLE "_dmarc.b.example.com !\n", "example.com", "dkim=a.b.example.com"),
+		"temperror no trouble");
+	assert_string_equal(
+		judged("_dmarc.a.b.example.com " R "\n" EXAMPLE "_dmarc.b.example.com !\n",
+			"a.b.example.com", "dkim=example.com"),
 		"temperror no trouble");
 	/* Where no common suffix is, nothing can be. */
 	assert_string_equal(
