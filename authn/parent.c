@@ -2,8 +2,9 @@
  * A loop around ppoll, blocking, with SIGCHLD open only while it waits. A word to the worker that
  * finds no room waits in the runner's place: the worker learns of each end, once.
  *
- * Since runners are forks, all of one parent lie at the same addresses, and who can crash them at
- * will could find these out try by try. docs/why/authn.md says what is done about it.
+ * Since runners are forks, all of one parent lie at the same addresses, with the same canary on the
+ * stack, and who can crash them at will could find these out try by try. So after some crashes,
+ * fewer than that takes, the parent ends, and the supervisor starts it anew, by exec, elsewhere.
  */
 #include "authn/parent.h"
 
@@ -23,7 +24,10 @@
 #include "lib/authn/control.h"
 #include "lib/base/fail.h"
 
-enum { RUNNER_FD = 3 }; /* the one descriptor of a runner besides 0, 1 and 2 */
+enum {
+	RUNNER_FD = 3,    /* the one descriptor of a runner besides 0, 1 and 2 */
+	CRASHES_MAX = 250 /* a canary alone takes about 900, at one byte after the other */
+};
 
 enum place_state { PLACE_FREE, PLACE_RUNS, PLACE_TO_BE_TOLD };
 
@@ -44,7 +48,8 @@ struct parent {
 	struct place places[CONTROL_RUNNERS_MAX];
 	uint32_t last_number;
 	unsigned n_refused; /* to be told */
-	sigset_t waiting;   /* the signals blocked while it waits */
+	unsigned n_crashes;
+	sigset_t waiting; /* the signals blocked while it waits */
 };
 
 /* --- runners --- */
@@ -203,6 +208,7 @@ static void on_end(struct parent *parent, pid_t pid, int status)
 		place->state = parent->control >= 0 ? PLACE_TO_BE_TOLD : PLACE_FREE;
 		place->pid = 0;
 		place->status = status;
+		parent->n_crashes += WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL;
 	}
 }
 
@@ -281,9 +287,9 @@ void parent_serve(struct parent *parent, int control)
 	parent->control = control;
 }
 
-void parent_run(struct parent *parent, const struct parent_orders *orders)
+enum parent_end parent_run(struct parent *parent, const struct parent_orders *orders)
 {
-	for (;;) {
+	while (parent->n_crashes < CRASHES_MAX || find_place(parent, PLACE_TO_BE_TOLD)) {
 		bool tells = parent->n_refused || find_place(parent, PLACE_TO_BE_TOLD);
 		struct pollfd fds[2] = {{.fd = orders->fd, .events = POLLIN},
 			{.fd = parent->control, .events = (short)(POLLIN | (tells ? POLLOUT : 0))}};
@@ -293,12 +299,13 @@ void parent_run(struct parent *parent, const struct parent_orders *orders)
 			fds[0].revents = fds[1].revents = 0;
 		}
 		if (fds[0].revents && !orders->take(orders->context))
-			return;
+			return PARENT_ORDERED;
 		reap(parent);
 		if (fds[1].revents & (POLLIN | POLLHUP | POLLERR))
 			on_control(parent);
 		tell_what_waits(parent);
 	}
+	return PARENT_WORN;
 }
 
 void parent_close(struct parent **owner)

@@ -6,8 +6,8 @@
  *
  *     parent_open --> parent_seal --> parent_run
  *
- * It ends when the supervisor says so, or is gone; all runners end with it, whatever becomes of it.
- * A worker that is gone, or replaced by another, takes its runners along.
+ * It ends when the supervisor says so or is gone, and when it is worn out; all runners end with it,
+ * whatever becomes of it. A worker that is gone, or replaced by another, takes its runners along.
  */
 #ifndef AUTHN_PARENT_H
 #define AUTHN_PARENT_H
@@ -32,8 +32,12 @@ struct parent_orders {
 	void *context;
 };
 
-/* Until the orders say so. */
-void parent_run(struct parent *parent, const struct parent_orders *orders);
+enum parent_end {
+	PARENT_ORDERED, /* the orders said so */
+	PARENT_WORN     /* so many runners have crashed that their addresses may be known */
+};
+
+enum parent_end parent_run(struct parent *parent, const struct parent_orders *orders);
 
 /* Kills what runs. Sets the pointer to NULL. */
 void parent_close(struct parent **parent);

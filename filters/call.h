@@ -12,6 +12,7 @@
 #include "lib/net/loop.h"
 #include "policy/facts.h"
 
+struct authn;
 struct call;
 struct charsets;
 struct dns;
@@ -43,6 +44,7 @@ struct filter_option {
 struct filter_home {
 	struct loop *loop;
 	struct dns *dns;
+	struct authn *authn; /* NULL: there is none here */
 	struct log *log;
 	const char *hostname;
 	void *state; /* the filter's own */

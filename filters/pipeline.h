@@ -72,6 +72,7 @@ struct filters_setup {
 	struct filter_set *set; /* borrowed, as loop, until the last call has answered */
 	struct loop *loop;
 	struct dns *dns;
+	struct authn *authn; /* NULL: there is none */
 	struct log *log;
 	const char *hostname;
 	uint64_t timeout_ms; /* of a filter that has none of its own */

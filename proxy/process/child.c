@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/authn/authn.h"
 #include "lib/base/fail.h"
 #include "lib/net/ipc.h"
 #include "proxy/process/privileges.h"
@@ -38,6 +39,7 @@ struct child {
 	struct config *config;               /* owned */
 	struct ruleset rules;                /* owned */
 	struct shared *shared;               /* owned */
+	struct authn *authn;                 /* owned */
 	struct worker *worker;               /* owned */
 	int log_fd, spool_fd, quarantine_fd; /* owned */
 	uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE];
@@ -162,6 +164,7 @@ static bool open_worker(struct child *child, const struct start_frame *start, st
 		.on_drained = on_drained,
 		.context = child};
 
+	child->authn = setup.authn = authn_open(&child->loop, &child->log);
 	child->worker = worker_open(&setup, err);
 	return child->worker != NULL;
 }
@@ -283,6 +286,8 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 	} else if (frame->type == FRAME_LINK && started && frame->n_fds == 1) {
 		ipc_close(&child->keeper);
 		child->keeper = ipc_open(&child->loop, frame->fds[0], &keeper_handler, child);
+	} else if (frame->type == FRAME_LINK_AUTHN && started && frame->n_fds == 1) {
+		authn_link(child->authn, frame->fds[0]);
 	} else {
 		fail_bug(__FILE__, __LINE__, "the supervisor sends frames that we know");
 	}
@@ -308,6 +313,7 @@ static void close_all(struct child *child)
 {
 	if (child->worker)
 		worker_close(&child->worker);
+	authn_close(&child->authn);
 	ipc_close(&child->keeper);
 	ipc_close(&child->supervisor);
 	timer_clear(&child->loop.timers, &child->orphaned);

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "lib/authn/authn.h"
 #include "lib/base/fail.h"
 #include "lib/net/dns.h"
 #include "proxy/backend/backend.h"
@@ -90,6 +91,7 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 	worker->log = setup->log;
 	worker->shared = setup->shared;
 	worker->row = &setup->shared->rows[setup->row];
+	worker->authn = setup->authn;
 	worker->term.fire = on_term;
 	worker->drained.run = on_drained;
 	worker->replies = BUFFER_INIT(REPLIES_MAX);
@@ -173,6 +175,8 @@ void worker_status(struct worker *worker, struct record *r, unsigned most)
 	record_number(r, "sessions", worker->n_sessions);
 	backends_status(worker->backends, r);
 	bench_status(worker->bench, r);
+	if (worker->authn)
+		authn_status(worker->authn, r);
 	record_list(r, "session_list");
 	/* The list is newest first: the oldest, which wait longest, are at its end. */
 	for (; s; s = s->next) {
