@@ -86,6 +86,7 @@ int cli_state(const struct invocation *invocation, struct arena *arena, const ch
 int cli_run(const struct invocation *invocation);
 int cli_worker(const struct invocation *invocation);
 int cli_keeper(const struct invocation *invocation);
+int cli_authn(const struct invocation *invocation);
 int cli_check(const struct invocation *invocation);
 int cli_test(const struct invocation *invocation);
 int cli_explain(const struct invocation *invocation);

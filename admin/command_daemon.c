@@ -1,6 +1,7 @@
 /* The commands that are processes of the daemon. */
 #include "admin/command.h"
 #include "admin/keeper.h"
+#include "proxy/process/authn_child.h"
 #include "proxy/process/child.h"
 #include "proxy/process/supervisor.h"
 
@@ -17,4 +18,9 @@ int cli_worker(const struct invocation *invocation)
 int cli_keeper(const struct invocation *invocation)
 {
 	return keeper_run(invocation->title);
+}
+
+int cli_authn(const struct invocation *invocation)
+{
+	return authn_child_run(invocation->title);
 }

@@ -139,5 +139,6 @@ const struct cli_command cli_commands[] = {
 	{"help", "[COMMAND]", "this list, or a command's own help", NULL, 0, 1, {{0}}, cli_help},
 	{"worker", "", NULL, NULL, 0, 0, {{0}}, cli_worker},
 	{"keeper", "", NULL, NULL, 0, 0, {{0}}, cli_keeper},
+	{"authn", "", NULL, NULL, 0, 0, {{0}}, cli_authn},
 	{0},
 };

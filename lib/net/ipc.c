@@ -21,18 +21,12 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
+#include "lib/net/ipc_header.h"
 
 enum {
 	IPC_MAGIC = 0x1bc0ffe5,
 	READ_PIECE = 64 * 1024,
 	FRAMES_PER_TURN = 32 /* then others on the loop have their turn */
-};
-
-struct header {
-	uint32_t len;
-	uint32_t type;
-	uint32_t id;
-	uint32_t n_fds;
 };
 
 /* A frame, or the rest of one, that the kernel did not take yet. */
@@ -52,7 +46,7 @@ struct ipc {
 	uv_poll_t poll;
 	int events;
 
-	struct header header;
+	struct ipc_header header;
 	size_t header_bytes; /* received of it */
 	struct buffer payload;
 	int fds[IPC_FDS_MAX]; /* received for the frame at hand */
@@ -199,7 +193,7 @@ static bool keep(
 
 bool ipc_send(struct ipc *ipc, const struct ipc_frame *frame)
 {
-	struct header header = {
+	struct ipc_header header = {
 		(uint32_t)frame->payload.len, frame->type, frame->id, (uint32_t)frame->n_fds};
 	struct iovec pieces[2] = {
 		{&header, sizeof(header)}, {(void *)frame->payload.at, frame->payload.len}};

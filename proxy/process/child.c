@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/authn/authn.h"
 #include "lib/base/fail.h"
 #include "lib/net/ipc.h"
 #include "lib/store/keeper_client.h"
@@ -40,6 +41,7 @@ struct child {
 	struct ruleset rules;                /* owned */
 	struct shared *shared;               /* owned */
 	struct store *store;                 /* owned */
+	struct authn *authn;                 /* owned */
 	struct worker *worker;               /* owned */
 	int log_fd, spool_fd, quarantine_fd; /* owned */
 	uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE];
@@ -165,6 +167,7 @@ static bool open_worker(struct child *child, const struct start_frame *start, st
 		.context = child};
 
 	setup.store = child->store = store_open_keeper(&child->loop, &child->log);
+	child->authn = setup.authn = authn_open(&child->loop, &child->log);
 	child->worker = worker_open(&setup, err);
 	return child->worker != NULL;
 }
@@ -288,6 +291,8 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 		child->keeper =
 			ipc_open(&child->loop, frame->fds[LINK_FD_STATUS], &keeper_handler, child);
 		store_link(child->store, frame->fds[LINK_FD_STORE]);
+	} else if (frame->type == FRAME_LINK_AUTHN && started && frame->n_fds == 1) {
+		authn_link(child->authn, frame->fds[0]);
 	} else {
 		fail_bug(__FILE__, __LINE__, "the supervisor sends frames that we know");
 	}
@@ -314,6 +319,7 @@ static void close_all(struct child *child)
 	if (child->worker)
 		worker_close(&child->worker);
 	store_close(&child->store);
+	authn_close(&child->authn);
 	ipc_close(&child->keeper);
 	ipc_close(&child->supervisor);
 	timer_clear(&child->loop.timers, &child->orphaned);

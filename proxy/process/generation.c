@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
+#include "proxy/process/verifying.h"
 
 enum {
 	GENERATION_MAGIC = 0x6e4e7a71,
@@ -75,7 +76,8 @@ static void look_whether_gone(struct generation *g)
 	if (g->state != GENERATION_LEAVING)
 		return;
 	for (unsigned i = 0; i < g->count; i++)
-		if (g->slots[i].process.state != PROCESS_NONE)
+		if (g->slots[i].process.state != PROCESS_NONE ||
+			g->slots[i].authn.state != PROCESS_NONE)
 			return;
 	loop_defer(g->setup->loop, &g->gone);
 }
@@ -88,18 +90,38 @@ static void fail(struct generation *g, const char *why)
 	g->setup->handler->on_failed(g, why);
 }
 
-static void on_ready(struct process *process)
+static void look_whether_ready(struct generation *g)
 {
-	struct generation *g = slot_of(process)->generation;
-	unsigned ready = 0;
-
-	g->setup->handler->on_worker_ready(g, process);
-	for (unsigned i = 0; i < g->count; i++)
-		ready += g->slots[i].process.state == PROCESS_READY;
-	if (g->state != GENERATION_STARTING || ready < g->count)
+	if (g->state != GENERATION_STARTING)
 		return;
+	for (unsigned i = 0; i < g->count; i++)
+		if (g->slots[i].process.state != PROCESS_READY ||
+			g->slots[i].authn.state != PROCESS_READY)
+			return;
 	g->state = GENERATION_CURRENT;
 	g->setup->handler->on_ready(g);
+}
+
+static void on_ready(struct process *process)
+{
+	struct slot *slot = slot_of(process);
+	struct generation *g = slot->generation;
+
+	verifying_link(slot);
+	g->setup->handler->on_worker_ready(g, process);
+	look_whether_ready(g);
+}
+
+void generation_on_authn_ready(struct generation *g)
+{
+	look_whether_ready(g);
+}
+
+void generation_on_authn_failed(struct generation *g, const char *why)
+{
+	if (why)
+		fail(g, why);
+	look_whether_gone(g);
 }
 
 static void on_failed(struct process *process, struct span why)
@@ -146,6 +168,7 @@ static void on_gone(struct process *process)
 		process_start_later(process);
 		break;
 	case GENERATION_LEAVING:
+		verifying_end(slot);
 		break;
 	}
 	look_whether_gone(g);
@@ -193,9 +216,12 @@ struct generation *generation_start(
 		g->processes[i] = &g->slots[i].process;
 		process_init(&g->slots[i].process, "worker", i + 1, number, setup->loop, setup->log,
 			&worker_handler, g);
+		verifying_init(&g->slots[i]);
 	}
-	for (unsigned i = 0; i < g->count; i++)
+	for (unsigned i = 0; i < g->count; i++) {
+		verifying_start(&g->slots[i]);
 		start_worker(&g->slots[i]);
+	}
 	return g;
 }
 
@@ -238,8 +264,11 @@ void generation_leave(struct generation *g, enum worker_drain how)
 		return;
 	g->state = GENERATION_LEAVING;
 	g->drain = how;
-	for (unsigned i = 0; i < g->count; i++)
+	for (unsigned i = 0; i < g->count; i++) {
 		leave_one(&g->slots[i].process, how);
+		if (!process_exists(&g->slots[i].process))
+			verifying_end(&g->slots[i]);
+	}
 	look_whether_gone(g);
 }
 

@@ -1,5 +1,6 @@
 /*
- * generation: the workers that serve one reading of the configuration.
+ * generation: the workers that serve one reading of the configuration, each with its authn process
+ * (verifying.h).
  *
  *     STARTING --all ready--> CURRENT --another one took over, or the end--> LEAVING --> (gone)
  *        |                                                                      ^
@@ -50,6 +51,7 @@ struct slot {
 	struct generation *generation;
 	int row; /* in shared; -1: none */
 	struct process process;
+	struct process authn;
 };
 
 struct generation {
@@ -63,7 +65,7 @@ struct generation {
 	enum worker_drain drain; /* how stern it is told to leave */
 	unsigned count;
 	struct slot *slots;         /* owned */
-	struct process **processes; /* owned: theirs, in order */
+	struct process **processes; /* owned: the workers', in order */
 	struct deferred gone;
 };
 
@@ -76,6 +78,10 @@ void generation_leave(struct generation *g, enum worker_drain how);
 
 /* Workers that exist. */
 unsigned generation_alive(const struct generation *g);
+
+/* The authn process of a worker has become ready, or came to nothing (why; NULL: it is gone). */
+void generation_on_authn_ready(struct generation *g);
+void generation_on_authn_failed(struct generation *g, const char *why);
 
 /* None may be left. */
 void generation_free(struct generation **g);

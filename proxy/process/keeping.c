@@ -169,8 +169,10 @@ static void record_supervisor(struct supervisor *s, struct record *r)
 
 static void record_generation(struct supervisor *s, struct record *r, const struct generation *g)
 {
-	for (unsigned i = 0; g && i < g->count; i++)
+	for (unsigned i = 0; g && i < g->count; i++) {
 		record_process(s, r, g->processes[i]);
+		record_process(s, r, &g->slots[i].authn);
+	}
 }
 
 static const char *state_name(const struct supervisor *s)

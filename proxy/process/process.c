@@ -30,6 +30,7 @@ void process_init(struct process *process, const char *verb, unsigned number, un
 		.context = context,
 		.verb = verb,
 		.number = number,
+		.backoff_max_ms = PROCESS_BACKOFF_MAX_MS,
 		.generation = generation,
 		.timer = {.fire = on_timer}};
 	if (number)
@@ -179,8 +180,8 @@ static void on_process_exit(uv_process_t *uv, int64_t status, int signal)
 	else
 		process->backoff_ms =
 			process->backoff_ms ? process->backoff_ms * 2 : PROCESS_BACKOFF_FIRST_MS;
-	if (process->backoff_ms > PROCESS_BACKOFF_MAX_MS)
-		process->backoff_ms = PROCESS_BACKOFF_MAX_MS;
+	if (process->backoff_ms > process->backoff_max_ms)
+		process->backoff_ms = process->backoff_max_ms;
 	timer_clear(&process->loop->timers, &process->timer);
 	ipc_close(&process->ipc);
 	process->pid = 0;

@@ -63,7 +63,7 @@ struct process {
 	struct log *log;                       /* borrowed */
 	const struct process_handler *handler; /* borrowed, static */
 	void *context;                         /* borrowed: the handler's */
-	const char *verb;                      /* literal: "worker", "keeper" */
+	const char *verb;                      /* literal: "worker", "keeper", "authn" */
 	char name[24];                         /* "worker 1" */
 	unsigned number;                       /* 0: there is only one */
 	unsigned generation;
@@ -71,7 +71,8 @@ struct process {
 	uint64_t since_ms, since_wall_ms; /* of the present state's process: when it was started */
 	unsigned restarts;
 	uint64_t backoff_ms; /* the last one */
-	struct ipc *ipc;     /* owned; NULL when it is closed */
+	uint64_t backoff_max_ms;
+	struct ipc *ipc; /* owned; NULL when it is closed */
 	struct timer timer;
 	uv_process_t uv;
 	const char *killed_for; /* literal; NULL: it was not us */

@@ -1,8 +1,8 @@
 /*
- * protocol: the frames between the supervisor, the workers and the keeper (lib/net/ipc.h carries
- * them). All run the same binary (the supervisor starts /proc/self/exe), so structs travel as they
- * lie in memory; a worker may have been taken over, so whoever reads a frame still checks its size
- * and its descriptors.
+ * protocol: the frames between the supervisor and its children (lib/net/ipc.h carries them). All
+ * run the same binary (the supervisor starts /proc/self/exe), so structs travel as they lie in
+ * memory; a worker may have been taken over, so whoever reads a frame still checks its size and its
+ * descriptors.
  *
  *     supervisor                     worker / keeper                      keeper <-> worker
  *         |--- START + descriptors ------->|
@@ -10,12 +10,13 @@
  *         |--- LISTEN, UNLISTEN ---------->| worker
  *         |--- LINK + ends of pairs ------>| both                    STATUS -->, <-- STATUS_IS,
  *         |                                |                         and the store's own frames
+ *         |--- LINK_AUTHN, likewise ------>| worker and its authn (lib/authn/control.h)
  *         |--- LOG_TARGET ---------------->| keeper
  *         |<-- ASK_RELOAD, ASK_DRAIN, -----| keeper
  *         |    ASK_STATE                   |
  *         |--- ANSWER, STATE_IS ---------->| keeper
  *         |<-- LEAVING --------------------| worker
- *         |--- DRAIN --------------------->| worker; the keeper: end
+ *         |--- DRAIN --------------------->| worker; keeper, authn: end
  *         |<-- (socket closes) ------------| and the process ends with status 0
  */
 #ifndef PROXY_PROCESS_PROTOCOL_H
@@ -50,6 +51,8 @@ enum frame_type {
 	FRAME_ANSWER,     /* to ASK_RELOAD, ASK_DRAIN. uint32_t: exit status; then text */
 	FRAME_STATE_IS,   /* to ASK_STATE. JSON object */
 	FRAME_STATUS,     /* uint32_t: so many sessions at most */
+	FRAME_LINK_AUTHN, /* nothing; one end of a socket pair to the worker's authn, or its worker
+			   */
 	FRAME_STATUS_IS   /* JSON object. id: of STATUS; 0: the worker's last word, unasked */
 };
 
@@ -62,7 +65,8 @@ enum start_fd {
 	START_FD_CONTROL = START_FD_QUARANTINE, /* keeper: the listening control socket */
 	START_FD_STATE,                         /* keeper: the folder of the embedded store */
 	START_FDS_WORKER = START_FD_QUARANTINE + 1,
-	START_FDS_KEEPER = START_FD_STATE + 1
+	START_FDS_KEEPER = START_FD_STATE + 1,
+	START_FDS_AUTHN = 0
 };
 
 /* Apart, so that a store that is busy holds up no answer to `postern status`. */
@@ -74,7 +78,7 @@ enum link_fd {
 
 struct start_frame {
 	struct privileges privileges;
-	uint32_t number; /* worker 1 and up; 0: the keeper */
+	uint32_t number; /* worker or authn 1 and up; 0: the keeper */
 	uint32_t generation;
 	int32_t row; /* in struct shared */
 	uint32_t log_json;

@@ -52,6 +52,7 @@ static bool open_filters(
 	struct filters_setup setup = {.set = set,
 		.loop = worker->loop,
 		.log = worker->log,
+		.authn = worker->authn,
 		.hostname = config->hostname,
 		.timeout_ms = config->timeouts.filter,
 		.slots = bench_slots(b->policy, b->always, b->arena),

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "lib/authn/authn.h"
 #include "lib/base/fail.h"
 #include "lib/net/dns.h"
 #include "lib/store/store.h"
@@ -92,6 +93,7 @@ struct worker *worker_open(const struct worker_setup *setup, struct err *err)
 	worker->shared = setup->shared;
 	worker->store = setup->store;
 	worker->row = &setup->shared->rows[setup->row];
+	worker->authn = setup->authn;
 	worker->term.fire = on_term;
 	worker->drained.run = on_drained;
 	worker->replies = BUFFER_INIT(REPLIES_MAX);
@@ -180,6 +182,8 @@ void worker_status(struct worker *worker, struct record *r, unsigned most)
 		store_status(worker->store, r);
 		record_close(r);
 	}
+	if (worker->authn)
+		authn_status(worker->authn, r);
 	record_list(r, "session_list");
 	/* The list is newest first: the oldest, which wait longest, are at its end. */
 	for (; s; s = s->next) {

@@ -15,6 +15,7 @@
 #include "proxy/config/config.h"
 #include "proxy/message/shared.h"
 
+struct authn;
 struct backends;
 struct bench;
 struct filter_set;
@@ -48,6 +49,7 @@ struct worker_setup {
 	const struct policy *policy;       /* NULL: no rules */
 	struct filter_set *filters;        /* what the policy was read with; NULL without one */
 	struct store *store;               /* NULL: none, nothing is remembered */
+	struct authn *authn;               /* for SPF, DKIM, ARC; NULL: nobody evaluates them */
 	const uint8_t *ticket_keys;        /* TLS_TICKET_KEYS_SIZE */
 	void (*on_drained)(void *context); /* once, after worker_drain, when the last session is
 					      gone; from the loop */
@@ -62,6 +64,7 @@ struct worker {
 	struct log *log;
 	struct shared *shared;
 	struct shared_row *row;
+	struct authn *authn;           /* borrowed; NULL: none */
 	struct tls_context *tls;       /* owned; NULL: no certificates */
 	struct bench *bench;           /* owned: the rules at work; NULL: there are none */
 	struct backends *backends;     /* owned */
