@@ -222,6 +222,19 @@ static void add_options(struct table *table, const char *filter,
 	}
 }
 
+/* A filter's own default for an option that all have. */
+static void add_timeout(struct table *table, const struct filter *filter)
+{
+	if (!filter->timeout_ms)
+		return;
+	table_row(table);
+	table_cell(table, TONE_BOLD, "%s", filter->name);
+	table_cell(table, TONE_BOLD, "timeout");
+	table_cell(table, TONE_PLAIN, "%s", filter_option_expects(&filter_common_options[0]));
+	table_cell(table, TONE_PLAIN, "%llus", (unsigned long long)filter->timeout_ms / 1000);
+	table_cell(table, TONE_PLAIN, "how long one call may take");
+}
+
 static void print_filters(FILE *out, const struct filter_set *set)
 {
 	static const char *const heads[] = {
@@ -232,8 +245,10 @@ static void print_filters(FILE *out, const struct filter_set *set)
 
 	table_init(&table, arena, heads);
 	add_options(&table, "any", filter_common_options, arena);
-	for (size_t i = 0; (filter = filter_set_filter(set, i)); i++)
+	for (size_t i = 0; (filter = filter_set_filter(set, i)); i++) {
+		add_timeout(&table, filter);
 		add_options(&table, filter->name, filter->options, arena);
+	}
 	table_print(&table, out, tone_wanted(out));
 	arena_free(&arena);
 }

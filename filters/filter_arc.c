@@ -83,16 +83,16 @@ static void add_authres(struct call *call, const struct arc_result *result)
 
 /* A word that is none of the fact's choices is none. */
 static void add_method(
-	struct call *call, unsigned fact, struct span results_text, const char *method)
+	struct call *call, unsigned fact, struct span sealers_results, const char *method)
 {
+	const struct fact_choice *choices = facts[fact].choices;
 	struct span word;
-	int choice;
 
-	if (!authres_method(results_text, span_text(method), &word))
+	if (!authres_method(sealers_results, span_text(method), &word))
 		return;
-	choice = fact_choice_find(&facts[fact], word);
-	if (choice >= 0)
-		call_add_choice(call, fact, (unsigned)choice);
+	for (unsigned i = 0; choices[i].word; i++)
+		if (span_equal_nocase(word, span_text(choices[i].word)))
+			call_add_choice(call, fact, i);
 }
 
 static void add_sealers(struct call *call, const struct arc_result *result)

@@ -56,7 +56,7 @@ def test_facts_for_programs():
     assert facts["client.fcrdns"] == {
         "name": "client.fcrdns", "type": "choice", "many": False, "known_at": "connect", "measured": True,
         "filter": "connection", "values": ["pass", "fail", "none"], "help": facts["client.fcrdns"]["help"]}
-    assert not facts["spf"]["measured"] and facts["attachment.name"]["many"]
+    assert not facts["virus"]["measured"] and facts["attachment.name"]["many"]
 
 
 @pytest.mark.parametrize("words", [["show", "--json"], ["doc", "--json"], ["doc", "filters", "--json"]])
