@@ -19,8 +19,7 @@
 #include "lib/mail/url.h"
 
 enum {
-	HOST_WRITTEN_MAX = 1024, /* bytes of a host name in other scripts */
-	GAPS_MAX = 16            /* places where it may end */
+	HOST_WRITTEN_MAX = 1024 /* bytes of a host name in other scripts */
 };
 
 enum reading {
@@ -141,26 +140,27 @@ static bool is_same_host(struct span written, struct span authserv_id)
 	return same;
 }
 
-/* Up to the first ';', and up to each gap before it: a version may follow. */
+/* All of it, or what stands before its first or last gap: a version may follow, or a word. */
 static bool names_host(struct span body, struct span authserv_id)
 {
 	struct scanner s = {.body = body};
 	char written[HOST_WRITTEN_MAX];
-	size_t len = 0, gaps = 0;
-	bool wide = false;
+	size_t len = 0, first_gap = 0, last_gap = 0;
 	int c;
 
 	while ((c = next_byte(&s)) >= 0 && c != '/' && len < sizeof(written)) {
-		if (s.gap && wide && ++gaps < GAPS_MAX &&
-			is_same_host(span_make(written, len), authserv_id))
-			return true;
-		wide = wide || c > 127;
+		if (s.gap && len > 0) {
+			first_gap = first_gap ? first_gap : len;
+			last_gap = len;
+		}
 		written[len++] = (char)c;
 	}
-	return wide && is_same_host(span_make(written, len), authserv_id);
+	return is_same_host(span_make(written, len), authserv_id) ||
+	       (first_gap && is_same_host(span_make(written, first_gap), authserv_id)) ||
+	       (last_gap > first_gap && is_same_host(span_make(written, last_gap), authserv_id));
 }
 
-/* --- encoded words --- */
+/* --- all readings --- */
 
 /* Bytes before the ';' that ends the identifier. */
 static size_t identifier_length(struct span body)
@@ -172,18 +172,26 @@ static size_t identifier_length(struct span body)
 	return s.at;
 }
 
-static bool holds_encoded_word(struct span body)
+static bool has_wide(struct span s)
 {
-	struct span identifier = span_first(body, identifier_length(body));
-
-	return span_find(identifier, SPAN("=?")) < identifier.len;
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.at[i] > 127)
+			return true;
+	return false;
 }
 
 bool authres_is_from(struct span body, struct span authserv_id)
 {
-	return says(body, authserv_id, AS_IT_STANDS) || says(body, authserv_id, PERCENT_DECODED) ||
-	       says(body, authserv_id, ASCII_ONLY) || names_host(body, authserv_id) ||
-	       holds_encoded_word(body);
+	struct span identifier = span_first(body, identifier_length(body));
+
+	if (says(identifier, authserv_id, AS_IT_STANDS) ||
+		span_find(identifier, SPAN("=?")) < identifier.len)
+		return true;
+	if (span_find_char(identifier, '%') < identifier.len &&
+		says(identifier, authserv_id, PERCENT_DECODED))
+		return true;
+	return has_wide(identifier) &&
+	       (says(identifier, authserv_id, ASCII_ONLY) || names_host(identifier, authserv_id));
 }
 
 /* --- the field's name --- */
@@ -208,13 +216,14 @@ static size_t find_body(struct span raw)
 	return 0;
 }
 
-bool authres_is_forged(const struct header_field *field, struct span authserv_id)
+bool authres_find(const struct header_field *field, struct span *body)
 {
-	size_t body;
+	size_t begin;
 
+	*body = field->body;
 	if (field->name.len)
-		return header_is(field, SPAN("Authentication-Results")) &&
-		       authres_is_from(field->body, authserv_id);
-	body = find_body(field->raw);
-	return body && authres_is_from(span_from(field->raw, body), authserv_id);
+		return header_is(field, SPAN("Authentication-Results"));
+	begin = find_body(field->raw);
+	*body = span_from(field->raw, begin);
+	return begin > 0;
 }

@@ -46,8 +46,8 @@ bool received_by(struct span body, struct span hostname);
  * too, and one with an encoded word there: it is nobody's, so a reader may take it for its own. */
 bool authres_is_from(struct span body, struct span authserv_id);
 
-/* The same of a field of a header section: one that is called Authentication-Results, or a line
- * that is no field but could be read as one. */
-bool authres_is_forged(const struct header_field *field, struct span authserv_id);
+/* Whether a field is called Authentication-Results, or is a line that is no field but could be read
+ * as one; and its body. */
+bool authres_find(const struct header_field *field, struct span *body) MUST_CHECK;
 
 #endif

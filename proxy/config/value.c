@@ -184,16 +184,28 @@ const struct kind kind_domain = {
 };
 
 /* RFC 8601 2.2: a value (RFC 2045 5.1), here a token without quotes, so that it is found again in
- * any header. */
+ * any header; and one with something between its dots, since some readers ask for that. */
+static bool is_authserv_id(const char *value)
+{
+	size_t len = strlen(value);
+
+	for (const char *c = value; *c; c++)
+		if (*c <= ' ' || *c > '~' || strchr("()<>@,;:\\\"/[]?=", *c) ||
+			(*c == '.' && (c == value || c[1] == '.' || c[1] == '\0')))
+			return false;
+	return len > 0 && len <= AUTHSERV_ID_MAX;
+}
+
 static bool read_authserv_id(struct reader *r, const struct option *o, void *base)
 {
 	const char *value = take_text(r, o);
 
 	if (!value)
 		return false;
-	if (strlen(value) > AUTHSERV_ID_MAX || strpbrk(value, " ()<>@,;:\\\"/[]?="))
+	if (!is_authserv_id(value))
 		return reader_mistake(r, &r->value,
-			"a name without blanks and marks, such as \"example.net\"",
+			"a name without blanks and marks, such as \"example.net\"; other scripts "
+			"as xn--",
 			"`%s` can't stand in a header as authserv-id", value);
 	field_set_string(base, o->at, value);
 	return true;

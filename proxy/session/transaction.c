@@ -10,6 +10,7 @@
 
 enum {
 	OWN_PASSES_MAX = 9, /* Received fields of our own; the tenth pass is a loop */
+	RESULTS_KEPT = 100  /* Authentication-Results of others */
 };
 
 struct transaction *transaction_begin(struct session *s)
@@ -93,6 +94,7 @@ static void set_fault(struct transaction *t, enum message_fault fault)
 static bool look_at_field(struct transaction *t, const struct header_field *field)
 {
 	const struct config *config = t->session->worker->config;
+	struct span body;
 
 	if (header_is(field, SPAN("Received"))) {
 		t->received++;
@@ -101,7 +103,10 @@ static bool look_at_field(struct transaction *t, const struct header_field *fiel
 	} else if (header_is(field, SPAN("Message-ID")) && t->message_id.len == 0) {
 		t->message_id = arena_span(t->arena, span_first(span_trim(field->body), 256));
 	}
-	return authres_is_forged(field, span_text(config->authserv_id));
+	/* No reader is served by a hundred of them, and each costs us a look. */
+	return authres_find(field, &body) &&
+	       (++t->results > RESULTS_KEPT ||
+		       authres_is_from(body, span_text(config->authserv_id)));
 }
 
 /* Adds a change behind those that are there; *room: how many fit. */

@@ -69,6 +69,7 @@ struct transaction {
 	size_t header_size; /* bytes of the header section with its empty line; 0: not seen yet */
 	unsigned received;  /* Received fields so far, and those of them that are ours */
 	unsigned received_by_us;
+	unsigned results; /* Authentication-Results */
 	struct span message_id;
 	bool asking; /* `done` of the check or delivery is still to come: until then its memory
 			stays, whatever it says */

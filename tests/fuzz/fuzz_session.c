@@ -15,9 +15,10 @@
  * asked for.
  *
  * Input: byte 0 what the backend offers, byte 1 how the worker is set up (bits 0 and 1 the
- * configuration, 2 whether the client may say XCLIENT, 3 and 4 the rules, 0 none), byte 2 n, then n
- * bytes of faults, one for each reply of the backend's; then pieces: a length (1 to 255) and so
- * many bytes of the client's, or 0 and an event.
+ * configuration, 2 whether the client may say XCLIENT, 3 and 4 the rules, 0 none, 5 whether each
+ * message that goes on has its results above it), byte 2 n, then n bytes of faults, one for each
+ * reply of the backend's; then pieces: a length (1 to 255) and so many bytes of the client's, or 0
+ * and an event.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,8 +31,10 @@
 
 #include "filters/pipeline.h"
 #include "lib/base/fail.h"
+#include "lib/mail/header.h"
 #include "policy/read.h"
 #include "proxy/session/session.h"
+#include "tests/unit/trial.h"
 
 enum {
 	CONNECTIONS_MAX = 64,
@@ -159,7 +162,7 @@ static struct shared *shared;
 static struct log log_nowhere;
 static struct config *configs[4];
 static struct filter_set *filters;
-static struct policy *policies[RULE_SETS]; /* [0]: none */
+static struct policy *policies[RULE_SETS]; /* [0]: without rules */
 static int listener, dns_server;
 static char folder[64];
 
@@ -257,12 +260,13 @@ static void open_rules(void)
 	static const char *const paths[] = {"fuzz.rules"};
 	struct err err;
 
-	filters = filter_set_new(NULL, 0, "/", &err);
+	filters = trial_filter_set(NULL, 0, &err);
 	ENSURE(filters);
-	for (int i = 1; i < RULE_SETS; i++) {
+	for (int i = 0; i < RULE_SETS; i++) {
 		char *text = memory_string(rule_texts[i]);
 		struct rule_source source = {read_rules, text};
-		struct rule_setup setup = {.registry = filter_set_registry(filters)};
+		struct rule_setup setup = {
+			.registry = filter_set_registry(filters), .keeps = results_keep};
 		struct buffer report = BUFFER_INIT(65536);
 		struct rules *rules = rules_read(&setup, paths, 1, &source, &report, NULL, NULL);
 
@@ -398,10 +402,30 @@ static void server_hello(struct run *r, struct server *s)
 	server_send(s, "250 HELP\r\n");
 }
 
-/* Whole CRLF lines, our field first. */
+/* Our own Received first, then the results where they were asked for, and never two. */
+static void check_prefix(struct span content)
+{
+	const bool always = current->worker->config->authentication_results == AUTHRES_ALWAYS;
+	struct header_field field;
+	struct span body;
+	unsigned n = 0;
+
+	PROPERTY(span_starts(content, SPAN("Received: from ")));
+	PROPERTY(header_next(&content, &field));
+	for (bool second = true; header_next(&content, &field); second = false) {
+		bool ours = authres_find(&field, &body) &&
+			    authres_is_from(body, SPAN("mx.example.net"));
+
+		PROPERTY(!always || !second || ours);
+		n += ours;
+	}
+	PROPERTY(n <= 1);
+}
+
+/* Whole CRLF lines, our fields first. */
 static void check_content(struct span content)
 {
-	PROPERTY(span_starts(content, SPAN("Received: from ")));
+	check_prefix(content);
 	PROPERTY(content.len >= 2 && memcmp(content.at + content.len - 2, "\r\n", 2) == 0);
 	for (size_t i = 0; i < content.len; i++) {
 		PROPERTY(content.at[i] != '\0');
@@ -602,12 +626,22 @@ static bool server_accept(struct run *r)
 
 /* --- DNS --- */
 
+/* The first letter of the name, or of the domain whose trial.h is asked for. */
+static char first_letter(const char *packet)
+{
+	const char *name = packet + DNS_HEADER;
+
+	return name[1] == '_' ? name[name[0] + 2] : name[1];
+}
+
 /* By the first letter of the name: h is held for ever, s fails, a and 2 have the address 127.0.0.2,
- * others do not exist. */
+ * b a result for the header, others do not exist. */
 static void dns_answer(char *packet, size_t *len)
 {
 	static const char address[] = "\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\x7f\0\0\2";
-	char first = packet[DNS_HEADER + 1];
+	static const char text[] = "\xc0\x0c\0\x10\0\1\0\0\1\x2c\0\x0d\x0c"
+				   "A:trial=pass";
+	char first = first_letter(packet);
 	size_t end = DNS_HEADER;
 
 	while (end < *len && packet[end])
@@ -623,6 +657,10 @@ static void dns_answer(char *packet, size_t *len)
 		packet[7] = 1;
 		memcpy(packet + end, address, sizeof(address) - 1);
 		end += sizeof(address) - 1;
+	} else if (first == 'b' && packet[end - 3] == 16) {
+		packet[7] = 1;
+		memcpy(packet + end, text, sizeof(text) - 1);
+		end += sizeof(text) - 1;
 	} else if (first != 'a' && first != '2') {
 		packet[3] |= 3;
 	}
@@ -640,7 +678,7 @@ static bool dns_read(void)
 
 	if (got <= DNS_HEADER)
 		return got >= 0;
-	if (packet[DNS_HEADER + 1] == 'h')
+	if (first_letter(packet) == 'h')
 		return true;
 	dns_answer(packet, &len);
 	got = sendto(dns_server, packet, len, MSG_DONTWAIT, (struct sockaddr *)&peer, size);
@@ -860,6 +898,8 @@ static void start(struct run *r, uint8_t setup)
 	int pair[2];
 
 	r->rules = worker.policy;
+	configs[setup & 3]->authentication_results =
+		setup >> 5 & 1 ? AUTHRES_ALWAYS : AUTHRES_ON_DEMAND;
 	configs[setup & 3]->conflict = (setup >> 3 & 3) == 3 ? CONFLICT_STRICTEST : CONFLICT_SPLIT;
 	r->worker = worker_open(&worker, &err);
 	ENSURE(r->worker);

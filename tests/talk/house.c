@@ -10,10 +10,9 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
-#include "filters/set.h"
 #include "policy/read.h"
 #include "proxy/session/results.h"
-#include "tests/talk/trial.h"
+#include "tests/unit/trial.h"
 
 static _Noreturn void die(const char *what, const char *detail)
 {
@@ -103,29 +102,6 @@ static bool read_rules(void *context, const char *path, struct span *content, co
 	return false;
 }
 
-static bool has_results(const struct filter *filter)
-{
-	for (const struct fact *fact = filter->facts; fact->name; fact++)
-		if (fact->flags & (FACT_AUTHRES | FACT_TRACE))
-			return true;
-	return false;
-}
-
-/* The program's own but those with results, and then those of trial.h. */
-static struct filter_set *trial_set(const struct filter_given *given, size_t n, struct err *err)
-{
-	static const struct filter *own[256];
-	size_t n_own = 0;
-
-	for (const struct filter *const *at = filter_registry; *at; at++)
-		if (!has_results(*at))
-			own[n_own++] = *at;
-	for (size_t i = 0; i < TRIAL_FILTERS; i++)
-		own[n_own++] = trial_filters[i];
-	own[n_own] = NULL;
-	return filter_set_of(own, given, n, "/", err);
-}
-
 static void open_filters(struct house *house, bool trial)
 {
 	const struct config *config = house->config;
@@ -136,7 +112,7 @@ static void open_filters(struct house *house, bool trial)
 	for (size_t i = 0; i < config->n_filters; i++)
 		given[i] =
 			(struct filter_given){config->filters[i].name, config->filters[i].options};
-	house->filters = trial ? trial_set(given, config->n_filters, &err)
+	house->filters = trial ? trial_filter_set(given, config->n_filters, &err)
 			       : filter_set_new(given, config->n_filters, "/", &err);
 	if (!house->filters)
 		die("the filters", err.text);

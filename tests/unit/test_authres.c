@@ -134,7 +134,9 @@ static void test_in_a_section(void **state)
 
 	(void)state;
 	while (header_next(&section, &field)) {
-		if (authres_is_forged(&field, SPAN("mx.example.net")))
+		struct span body;
+
+		if (authres_find(&field, &body) && authres_is_from(body, SPAN("mx.example.net")))
 			removed++;
 		else
 			kept++;

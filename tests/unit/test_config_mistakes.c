@@ -326,7 +326,21 @@ static void test_other_checks(void **state)
 		"t.conf:2:13: error: `a b` can't stand in a header as authserv-id\n"
 		"    authserv_id \"a b\"\n"
 		"                ^~~~~\n"
-		"    help: a name without blanks and marks, such as \"example.net\"\n");
+		"    help: a name without blanks and marks, such as \"example.net\"; other scripts "
+		"as xn--\n");
+	expect_report(BASE "authserv_id \"b\303\274cher.example\"",
+		"t.conf:2:13: error: `b\303\274cher.example` can't stand in a header as "
+		"authserv-id\n"
+		"    authserv_id \"b\303\274cher.example\"\n"
+		"                ^~~~~~~~~~~~~~~~\n"
+		"    help: a name without blanks and marks, such as \"example.net\"; other scripts "
+		"as xn--\n");
+	expect_report(BASE "authserv_id example..net",
+		"t.conf:2:13: error: `example..net` can't stand in a header as authserv-id\n"
+		"    authserv_id example..net\n"
+		"                ^~~~~~~~~~~~\n"
+		"    help: a name without blanks and marks, such as \"example.net\"; other scripts "
+		"as xn--\n");
 	expect_report("hostname mx_1.example! listen 192.0.2.1:25 backend b { server c } "
 		      "relay_domains { d }",
 		"t.conf:1:10: error: `mx_1.example!` is not a host name\n"

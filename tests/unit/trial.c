@@ -1,6 +1,7 @@
-#include "tests/talk/trial.h"
+#include "tests/unit/trial.h"
 
 #include "filters/question.h"
+#include "filters/set.h"
 
 /* --- trial --- */
 
@@ -110,4 +111,26 @@ static const struct filter weigh = {.version = FILTER_VERSION,
 	.feed = weigh_feed,
 	.cancel = call_done};
 
-const struct filter *const trial_filters[TRIAL_FILTERS] = {&trial, &weigh};
+/* --- the set --- */
+
+static bool has_results(const struct filter *filter)
+{
+	for (const struct fact *fact = filter->facts; fact->name; fact++)
+		if (fact->flags & (FACT_AUTHRES | FACT_TRACE))
+			return true;
+	return false;
+}
+
+struct filter_set *trial_filter_set(const struct filter_given *given, size_t n, struct err *err)
+{
+	static const struct filter *own[64];
+	size_t n_own = 0;
+
+	for (const struct filter *const *at = filter_registry; *at; at++)
+		if (!has_results(*at))
+			own[n_own++] = *at;
+	own[n_own++] = &trial;
+	own[n_own++] = &weigh;
+	own[n_own] = NULL;
+	return filter_set_of(own, given, n, "/", err);
+}

@@ -1,7 +1,7 @@
 /*
- * trial: filters of tests' own, with results for the header, played through the zone of a
- * conversation (`with filters trial`). They take the place of the program's filters that have such
- * facts, so that what those measure is no business of these conversations.
+ * trial: filters of tests' own, with results for the header, played through DNS. They take the
+ * place of the program's filters that have such facts, so that what those measure is no business of
+ * tests that speak of headers.
  *
  *     trial    at MAIL asks for TXT of _trial.DOMAIN of the sender. Each record is
  *                  A:RESINFO     a result for Authentication-Results
@@ -11,12 +11,12 @@
  *     weigh    counts the message as it comes, after `trial`: weigh.size, and the result
  *              "weigh=pass body.size=N policy.trial=WORD"
  */
-#ifndef TALK_TRIAL_H
-#define TALK_TRIAL_H
+#ifndef TESTS_UNIT_TRIAL_H
+#define TESTS_UNIT_TRIAL_H
 
-#include "filters/filter.h"
+#include "filters/pipeline.h"
 
-enum { TRIAL_FILTERS = 2 };
-extern const struct filter *const trial_filters[TRIAL_FILTERS];
+/* As filter_set_new, with these. */
+struct filter_set *trial_filter_set(const struct filter_given *given, size_t n, struct err *err);
 
 #endif
