@@ -295,6 +295,7 @@ static void print_json(FILE *to, const struct order *o, const struct dmarc_repor
 		[DESTINATION_NOT] = "not",
 		[DESTINATION_UNSURE] = "unsure"};
 	struct record r;
+	struct span text;
 
 	record_init(&r, true, RECORD_MAX);
 	record_string(&r, "output", o->output ? o->output : report->file);
@@ -318,7 +319,8 @@ static void print_json(FILE *to, const struct order *o, const struct dmarc_repor
 		record_close(&r);
 	}
 	record_close(&r);
-	fprintf(to, "%.*s\n", SPAN_ARGS(record_finish(&r)));
+	text = record_finish(&r);
+	fprintf(to, "%.*s\n", SPAN_ARGS(text));
 	record_free(&r);
 }
 

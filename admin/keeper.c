@@ -306,6 +306,7 @@ static void open_signals(struct keeper *keeper)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR1, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error, as a full disk is */
 	ENSURE(uv_signal_init(&keeper->loop.uv, &keeper->term) == 0);
 	keeper->term.data = keeper;
 	ENSURE(uv_signal_start(&keeper->term, on_term, SIGTERM) == 0);

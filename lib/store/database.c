@@ -372,12 +372,16 @@ static bool run_jobs(struct database *db, struct database_job *const *jobs, size
 
 void database_run(struct database *db, struct database_job *const *jobs, size_t n)
 {
+	int before;
+
 	if (!ensure_open(db)) {
 		fail_all(jobs, n);
 		return;
 	}
+	before = sqlite3_total_changes(db->file);
 	if (run_jobs(db, jobs, n)) {
-		all_is_well(db);
+		if (sqlite3_total_changes(db->file) != before)
+			all_is_well(db);
 		return;
 	}
 	roll_back(db);

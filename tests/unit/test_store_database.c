@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -535,6 +536,40 @@ static void a_full_disk_fails_and_recovers(void **state)
 	assert_int_equal(json_number(rows_of(f, "example.com"), "messages"), kept + 1);
 }
 
+/* The same by the kernel's word, in a process of its own: EFBIG as a disk says ENOSPC. */
+static void a_file_at_its_limit_fails_and_is_sound(void **state)
+{
+	struct fixture *f = *state;
+	int status;
+	pid_t pid;
+
+	database_free(&f->db);
+	pid = fork();
+	if (pid == 0) {
+		const struct rlimit limit = {512 * 1024, 512 * 1024};
+		struct dmarc_results results = store_play_results();
+		unsigned kept = 0;
+
+		open_database(f);
+		setrlimit(RLIMIT_FSIZE, &limit);
+		do
+			from_ip(&results, kept);
+		while (add_one(f, &results) == STORE_DONE && ++kept < 10000);
+		_exit(kept > 10 && kept < 10000 &&
+					json_number(rows_of(f, "example.com"), "messages") ==
+						kept &&
+					strcmp(f->events, "store_failed ") == 0
+				? 0
+				: 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	open_database(f);
+	assert_int_equal(add_default(f), STORE_DONE);
+	assert_string_equal(f->events, "");
+}
+
 static void a_folder_that_is_gone_fails(void **state)
 {
 	struct fixture *f = *state;
@@ -668,6 +703,7 @@ int main(void)
 		TEST(a_page_damaged_later_is_found_when_read),
 		TEST(a_newer_file_is_left_alone),
 		TEST(a_full_disk_fails_and_recovers),
+		TEST(a_file_at_its_limit_fails_and_is_sound),
 		TEST(a_folder_that_is_gone_fails),
 		TEST(a_link_is_not_followed),
 		TEST(no_path_is_needed),
@@ -675,5 +711,6 @@ int main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
