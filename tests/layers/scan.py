@@ -28,7 +28,7 @@ LAYERS = {
     "filters": LIBRARIES | {"policy/facts.h"},
     **{f"proxy/{room}": LIBRARIES | {"policy"} | {f"proxy/{lower}" for lower in PROXY[:i]}
        | ({"filters"} if i >= PROXY.index("session") else set())
-       | ({"authn/parent.h"} if room == "process" else set())
+       | ({"authn"} if room == "process" else set())
        for i, room in enumerate(PROXY)},
     "proxy": CARRIER,
     "admin": CARRIER,
