@@ -170,9 +170,9 @@ static bool is_value(struct span s, bool utf8)
 	size_t quoted = s.len && s.at[0] == '"' ? quoted_length(s) : 0;
 
 	if (quoted && quoted == s.len)
-		return true;
+		return quoted > 2; /* behind "" some readers take what follows for the value */
 	if (quoted || (s.len && s.at[0] == '@')) /* "local"@domain, @domain */
-		return quoted < s.len && s.at[quoted] == '@' && quoted != 2 &&
+		return quoted < s.len && s.at[quoted] == '@' &&
 		       is_dot_atom(span_from(s, quoted + 1), utf8);
 	for (size_t i = 0; i < s.len; i++)
 		if (!is_of(s.at[i], "!#$%&'*+-./=?@^_`{|}~", utf8))

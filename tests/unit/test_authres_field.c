@@ -23,7 +23,7 @@ static const char *const valid[] = {
 	"dmarc=fail (p=reject (sp=none\\)) x) header.from=example.com",
 	"arc=pass header.oldest-pass=0 smtp.remote-ip=192.0.2.1",
 	"spf=pass smtp.mailfrom=\"a b;\\\"c\"@example.com",
-	"spf=pass smtp.mailfrom=\"\"",
+	"spf=pass smtp.mailfrom=\"\"@example.com",
 	"spf=pass  \t smtp.mailfrom=x",
 	"x-trial=very-good policy.x-y=z",
 };
@@ -59,6 +59,7 @@ static const char *const hostile[] = {
 	"spf=pass smtp.mailfrom=\"a\"@",
 	"spf=pass smtp.mailfrom=\"a\"@x y",
 	"spf=pass smtp.mailfrom=@",
+	"spf=pass smtp.mailfrom=\"\"",
 	"spf=pass smtp.mailfrom=@.example",
 	"spf=pass smtp.mailfrom=<a@b>",
 	"spf=pass smtp.mailfrom=a\\b",
