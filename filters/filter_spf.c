@@ -294,6 +294,24 @@ static struct span lower(struct call *call, struct span name)
 	return span_make(copy, name.len);
 }
 
+/* The local part as it is meant: the quotes of a quoted string are none of it, nor are the
+ * backslashes in it (RFC 5321 4.1.2). */
+static struct span plain_local(struct call *call, const struct address *address)
+{
+	struct span local = call_copy(call, address->local);
+	char *plain = (char *)local.at;
+	size_t len = 0;
+
+	if (!address->quoted)
+		return local;
+	for (size_t i = 1; i + 1 < local.len; i++) {
+		if (plain[i] == '\\' && i + 2 < local.len)
+			i++;
+		plain[len++] = plain[i];
+	}
+	return span_make(plain, len);
+}
+
 static void open_lane(struct work *work, unsigned number, struct span domain, struct span local)
 {
 	const struct filter_view *view = call_view(work->call);
@@ -355,7 +373,7 @@ static enum call_status run(struct call *call)
 	work->verify->context = work;
 	work->null_sender = view->from->mailbox.len == 0;
 	if (!work->null_sender)
-		open_lane(work, LANE_MAIL, view->from->domain, call_copy(call, view->from->local));
+		open_lane(work, LANE_MAIL, view->from->domain, plain_local(call, view->from));
 	if (work->null_sender || call_wants(call, SPF_HELO))
 		open_lane(work, LANE_HELO, view->helo, SPAN_NONE);
 	for (unsigned i = 0; i < LANES; i++)

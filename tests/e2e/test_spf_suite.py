@@ -22,6 +22,7 @@ SUITE = Path("/usr/share/doc/python3-spf/rfc7208-tests.yml.gz")
 NOT_IN_SMTP = ("toolonglabel", "emptylabel")
 REFUSAL = re.compile(r"5\.7\.1 SPF=(?P<result>\w+) EXPLANATION=(?P<explanation>.*) \(id \w{12}\)")
 RULES = """
+rule none    { when spf == none then reject 550 5.7.1 "SPF=none EXPLANATION=" }
 rule spf     { when spf is not none then reject 550 5.7.1 "SPF={spf} EXPLANATION={spf.explanation}" }
 rule skipped { then reject 550 5.7.1 "SPF=skipped EXPLANATION=" }
 """

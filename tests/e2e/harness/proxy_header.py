@@ -6,8 +6,9 @@ import struct
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
-def v1(source, source_port=40000, destination="127.0.0.1", destination_port=25):
-    family = "TCP6" if ":" in source else "TCP4"
+def v1(source, source_port=40000, destination=None, destination_port=25):
+    family, here = ("TCP6", "::1") if ":" in source else ("TCP4", "127.0.0.1")
+    destination = destination or here
     return f"PROXY {family} {source} {destination} {source_port} {destination_port}\r\n".encode()
 
 
