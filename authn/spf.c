@@ -88,12 +88,13 @@ static void macros_fill(struct spf_check *check)
 	const struct spf_question *q = check->question;
 	struct span *values = check->macros.values;
 	struct span local = q->local.len ? q->local : SPAN("postmaster");
+	struct span domain = check->start.domain;
 	char pretty[IP_TEXT_SIZE];
 
 	values[SPF_MACRO_LOCAL] = local;
-	values[SPF_MACRO_SENDER_DOMAIN] = q->domain;
+	values[SPF_MACRO_SENDER_DOMAIN] = domain;
 	values[SPF_MACRO_SENDER] = span_text(
-		arena_print(check->arena, "%.*s@%.*s", SPAN_ARGS(local), SPAN_ARGS(q->domain)));
+		arena_print(check->arena, "%.*s@%.*s", SPAN_ARGS(local), SPAN_ARGS(domain)));
 	values[SPF_MACRO_ADDRESS] = dotted(&check->client, check->arena);
 	values[SPF_MACRO_PRETTY] =
 		arena_span(check->arena, span_text(ip_format(&check->client, pretty)));
@@ -124,10 +125,10 @@ static struct spf_check *check_new(const struct spf_question *question,
 	check->answers = answers;
 	check->wants = wants;
 	check->client = plain_client(&question->client);
-	macros_fill(check);
 	check->start.domain = question->domain;
 	if (span_ends_nocase(question->domain, SPAN(".")))
 		check->start.domain.len--;
+	macros_fill(check);
 	check->tokens[check->n_tokens++] = (struct spf_token){.level = &check->start};
 	return check;
 }

@@ -90,15 +90,27 @@ RULINGS = [
         "get_explanation", "return str(self.expand(to_ascii(a[0]), stripdot=False))",
         "return self.aside(lambda: str(self.expand(to_ascii(a[0]), stripdot=False)))"),
     Ruling(
-        "validated-domain", "7.3",
-        "Which of the client's names %{p} is hangs on <domain>, which an include or redirect changes. pyspf chooses once.",
-        "getp", "if not self.p:", "if True:"),
-    Ruling(
         "macro-grammar", "12",
         "Texts with macros follow a grammar: a letter, a number that is not 0, r, delimiters, a closing brace; visible "
         "characters around them. pyspf lets much else pass.",
         "expand", "end = 0\n", "end = 0; self.check_macros(s, stripdot)\n"),
 ]
+
+# For each ruling a generated zone that needs it.
+EXAMPLES = {
+    "void-terms": 18940,
+    "percent-at-end": 31423,
+    "trivial-recursion": 17381,
+    "modifiers-twice": 21108,
+    "modifier-case": 22531,
+    "ptr-trouble": 3982,
+    "mx-order": 20981,
+    "mx-ties": 31577,
+    "redirect-counts": 19642,
+    "no-local-part": 26501,
+    "explanation-aside": 22750,
+    "macro-grammar": 30868,
+}
 
 MACRO_STRING = re.compile(r"(?:[\x21-\x24\x26-\x7e]|%%|%_|%-|%\{[slodipvhcrt](?:0*[1-9][0-9]*)?r?[.+,/_=-]*\})*", re.I)
 
