@@ -405,7 +405,7 @@ static void token_visit(struct spf_check *check, const struct spf_token *token, 
 	case SPF_TERM_INCLUDE:
 	case SPF_TERM_REDIRECT:
 	case SPF_TERM_EXP:
-		ENSURE(!"a term that is looked up");
+		ENSURE(false); /* nothing to look up */
 	}
 }
 
