@@ -90,6 +90,18 @@ RULINGS = [
         "get_explanation", "return str(self.expand(to_ascii(a[0]), stripdot=False))",
         "return self.aside(lambda: str(self.expand(to_ascii(a[0]), stripdot=False)))"),
     Ruling(
+        "exists-alone", "5.7",
+        "exists needs a domain-spec, also behind a qualifier; pyspf lets ?exists pass.",
+        "validate_mechanism", "if m == 'exists' and not arg:", "if m == 'exists' and ':' not in mech:"),
+    Ruling(
+        "obsolete-modifiers", "6, 12",
+        "default= and op= are modifiers that nobody knows any more, and have the grammar of those. pyspf does not look at "
+        "what stands behind them.",
+        "check0", "elif mod == 'default':", "elif mod == ' default':"),
+    Ruling(
+        "obsolete-modifiers", "6, 12", "The other half: op.",
+        "check0", "elif mod == 'op':", "elif mod == ' op':"),
+    Ruling(
         "macro-grammar", "12",
         "Texts with macros follow a grammar: a letter, a number that is not 0, r, delimiters, a closing brace; visible "
         "characters around them. pyspf lets much else pass.",
@@ -109,6 +121,8 @@ EXAMPLES = {
     "redirect-counts": 19642,
     "no-local-part": 26501,
     "explanation-aside": 22750,
+    "exists-alone": 170068,
+    "obsolete-modifiers": 246323,
     "macro-grammar": 30868,
 }
 
