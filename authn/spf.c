@@ -21,6 +21,7 @@ struct spf {
 enum {
 	SCRATCH_BYTES = 32 * 1024,
 	UNLIMITED = 1000,   /* of what is counted here and not by libspf2 */
+	VALUE_MAX = 512,    /* bytes that a macro stands for: SMTP has no longer ones */
 	MECHANISM_MAX = 255 /* bytes of a term that are told */
 };
 
@@ -87,19 +88,21 @@ static void macros_fill(struct spf_check *check)
 {
 	const struct spf_question *q = check->question;
 	struct span *values = check->macros.values;
-	struct span local = q->local.len ? q->local : SPAN("postmaster");
+	struct span local = q->local.len ? span_first(q->local, VALUE_MAX) : SPAN("postmaster");
+	struct span domain = check->start.domain;
 	char pretty[IP_TEXT_SIZE];
 
 	values[SPF_MACRO_LOCAL] = local;
-	values[SPF_MACRO_SENDER_DOMAIN] = q->domain;
+	values[SPF_MACRO_SENDER_DOMAIN] = domain;
 	values[SPF_MACRO_SENDER] = span_text(
-		arena_print(check->arena, "%.*s@%.*s", SPAN_ARGS(local), SPAN_ARGS(q->domain)));
+		arena_print(check->arena, "%.*s@%.*s", SPAN_ARGS(local), SPAN_ARGS(domain)));
 	values[SPF_MACRO_ADDRESS] = dotted(&check->client, check->arena);
 	values[SPF_MACRO_PRETTY] =
 		arena_span(check->arena, span_text(ip_format(&check->client, pretty)));
 	values[SPF_MACRO_VERSION] = check->client.family == IP_V4 ? SPAN("in-addr") : SPAN("ip6");
-	values[SPF_MACRO_HELO] = q->helo;
-	values[SPF_MACRO_RECEIVER] = q->receiver.len ? q->receiver : SPAN("unknown");
+	values[SPF_MACRO_HELO] = span_first(q->helo, VALUE_MAX);
+	values[SPF_MACRO_RECEIVER] =
+		q->receiver.len ? span_first(q->receiver, VALUE_MAX) : SPAN("unknown");
 	values[SPF_MACRO_TIME] =
 		span_text(arena_print(check->arena, "%llu", (unsigned long long)q->wall_s));
 }
@@ -124,10 +127,10 @@ static struct spf_check *check_new(const struct spf_question *question,
 	check->answers = answers;
 	check->wants = wants;
 	check->client = plain_client(&question->client);
-	macros_fill(check);
 	check->start.domain = question->domain;
 	if (span_ends_nocase(question->domain, SPAN(".")))
 		check->start.domain.len--;
+	macros_fill(check);
 	check->tokens[check->n_tokens++] = (struct spf_token){.level = &check->start};
 	return check;
 }

@@ -11,7 +11,8 @@
 #include "lib/base/fail.h"
 
 enum {
-	WHERE_MAX = 120, /* bytes of outside text in a problem */
+	WHERE_MAX = 120,    /* bytes of outside text in a problem */
+	ADDRESSES_MAX = 16, /* shown to libspf2 of those that don't match */
 	REWRITTEN_MAX = 512
 };
 
@@ -146,6 +147,12 @@ static enum answer_type address_type(const struct spf_check *check)
 	return check->client.family == IP_V4 ? ANSWER_A : ANSWER_AAAA;
 }
 
+/* As in a null MX (RFC 7505). */
+static bool is_root(struct span name)
+{
+	return name.len == 0 || span_equal(name, SPAN("."));
+}
+
 /* --- the client's own names --- */
 
 static bool has_client(const struct spf_check *check, const struct answer *answer)
@@ -163,7 +170,8 @@ static void validated_read(struct spf_check *check, const struct answer *names)
 
 	for (size_t i = 0; i < names->n_records && i < SPF_PTR_MAX; i++) {
 		struct span name = names->records[i].text;
-		const struct answer *answer = answer_find(check, name, address_type(check));
+		const struct answer *answer =
+			is_root(name) ? NULL : answer_find(check, name, address_type(check));
 
 		if (!answer)
 			continue;
@@ -256,9 +264,9 @@ static bool target_find(struct spf_check *check, const struct spf_token *token, 
 
 /* --- terms that libspf2 looks up --- */
 
-/* The addresses of a term, or one that says no more than that it matches. */
+/* The addresses of a term: some of those that don't match, or one that does. */
 struct found {
-	struct ip ips[ANSWER_RECORDS_MAX];
+	struct ip ips[ADDRESSES_MAX];
 	size_t n;
 };
 
@@ -268,24 +276,23 @@ static void found_match(const struct spf_check *check, struct found *found)
 	found->n = 1;
 }
 
-/* true: the client is among them, so that no further ones count. libspf2 knows no /0. */
+/* true: the client is among them, so that no further ones count. libspf2 knows no /0, so the client
+ * itself is the address then. */
 static bool found_add(const struct spf_check *check, const struct spf_term *term,
 	const struct answer *answer, struct found *found)
 {
 	struct cidr around = cidr_around(&check->client, term->prefix_bits);
 
-	for (size_t i = 0; i < answer->n_records && found->n < COUNT_OF(found->ips); i++) {
+	for (size_t i = 0; i < answer->n_records; i++) {
 		const struct ip *ip = &answer->records[i].ip;
 
-		if (ip->family != check->client.family)
-			continue;
-		if (term->prefix_bits == 0) {
-			found_match(check, found);
+		if (cidr_contains(&around, ip)) {
+			found->ips[0] = term->prefix_bits ? *ip : check->client;
+			found->n = 1;
 			return true;
 		}
-		found->ips[found->n++] = *ip;
-		if (cidr_contains(&around, ip))
-			return true;
+		if (ip->family == check->client.family && found->n < COUNT_OF(found->ips))
+			found->ips[found->n++] = *ip;
 	}
 	return false;
 }
@@ -334,8 +341,8 @@ static void mx_visit(struct spf_check *check, const struct spf_token *token, str
 	for (size_t i = 0; i < answer->n_records; i++) {
 		const struct answer *addresses;
 
-		if (hosts[i]->text.len == 0 || span_equal(hosts[i]->text, SPAN(".")))
-			continue; /* RFC 7505: no mail here */
+		if (is_root(hosts[i]->text))
+			continue;
 		addresses = term_ask(check, token, hosts[i]->text, address_type(check));
 		if (addresses && found_add(check, token->term, addresses, found))
 			return;
@@ -398,7 +405,7 @@ static void token_visit(struct spf_check *check, const struct spf_token *token, 
 	case SPF_TERM_INCLUDE:
 	case SPF_TERM_REDIRECT:
 	case SPF_TERM_EXP:
-		ENSURE(!"a term that is looked up");
+		ENSURE(false); /* nothing to look up */
 	}
 }
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("lib", "policy", "filters", "proxy", "admin", "tests", "bench")
+FOLDERS = ("lib", "authn", "policy", "filters", "proxy", "admin", "tests", "bench")
 SHELL = ("dev", ".ci/run", "tests/e2e/peers/fetch")
 START = time.monotonic()
 

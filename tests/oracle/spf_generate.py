@@ -139,7 +139,7 @@ class Generator:
 
     def names(self, zone, client):
         for _ in range(self.some(1, 2, 3) if self.names_client else self.some(0, 1, 2, 3, 12)):
-            zone.add(client, "PTR", self.some(*HOSTS, *self.domains, "Mail.A.Example"))
+            zone.add(client, "PTR", self.some(*self.domains * (4 if self.names_client else 1), *HOSTS, "Mail.A.Example"))
 
     def break_some(self, zone):
         for name, types in zone.names.items():

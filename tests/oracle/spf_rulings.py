@@ -90,15 +90,41 @@ RULINGS = [
         "get_explanation", "return str(self.expand(to_ascii(a[0]), stripdot=False))",
         "return self.aside(lambda: str(self.expand(to_ascii(a[0]), stripdot=False)))"),
     Ruling(
-        "validated-domain", "7.3",
-        "Which of the client's names %{p} is hangs on <domain>, which an include or redirect changes. pyspf chooses once.",
-        "getp", "if not self.p:", "if True:"),
+        "exists-alone", "5.7",
+        "exists needs a domain-spec, also behind a qualifier; pyspf lets ?exists pass.",
+        "validate_mechanism", "if m == 'exists' and not arg:", "if m == 'exists' and ':' not in mech:"),
+    Ruling(
+        "obsolete-modifiers", "6, 12",
+        "default= and op= are modifiers that nobody knows any more, and have the grammar of those. pyspf does not look at "
+        "what stands behind them.",
+        "check0", "elif mod == 'default':", "elif mod == ' default':"),
+    Ruling(
+        "obsolete-modifiers", "6, 12", "The other half: op.",
+        "check0", "elif mod == 'op':", "elif mod == ' op':"),
     Ruling(
         "macro-grammar", "12",
         "Texts with macros follow a grammar: a letter, a number that is not 0, r, delimiters, a closing brace; visible "
         "characters around them. pyspf lets much else pass.",
         "expand", "end = 0\n", "end = 0; self.check_macros(s, stripdot)\n"),
 ]
+
+# For each ruling a generated zone that needs it.
+EXAMPLES = {
+    "void-terms": 18940,
+    "percent-at-end": 31423,
+    "trivial-recursion": 17381,
+    "modifiers-twice": 21108,
+    "modifier-case": 22531,
+    "ptr-trouble": 3982,
+    "mx-order": 20981,
+    "mx-ties": 31577,
+    "redirect-counts": 19642,
+    "no-local-part": 26501,
+    "explanation-aside": 22750,
+    "exists-alone": 170068,
+    "obsolete-modifiers": 246323,
+    "macro-grammar": 30868,
+}
 
 MACRO_STRING = re.compile(r"(?:[\x21-\x24\x26-\x7e]|%%|%_|%-|%\{[slodipvhcrt](?:0*[1-9][0-9]*)?r?[.+,/_=-]*\})*", re.I)
 
