@@ -86,7 +86,7 @@ def name_of(field):
 # --- unsigned mail ---
 
 WORDS = [b"minutes", b"of", b"the", b"meeting", b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", b"a@b.example", b"<x@y.example>", b"\"q\\\"s\"",
-         b"(comment)", b"Gr\xc3\xbc\xc3\x9fe", b"\xff\xfe", b";", b"b=c;", b":", b"=", b"b=", b",", b"0", b"x" * 70, b"y" * 300]
+         b"(comment)", b"Gr\xc3\xbc\xc3\x9fe", b"\xff\xfe", b";", b"b=c;", b":", b"=", b"b=", b",", b"0", b"x" * 70, b"y" * 300, b"v\x0bt", b"f\x0cf"]
 NAMES = [b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"Received", b"X-Mailer", b"List-Id", b"Reply-To", b"MIME-Version",
          b"Content-Type", b"References", b"X-A", b"x-a", b"X_under.dot", b"Authentication-Results", b"Return-Path"]
 
@@ -149,7 +149,7 @@ def unsigned(rng):
         fields.insert(at, name_cased(rng, b"From") + b": " + rng.choice([b"a@d.example", b"A <a@d.example>", b"<>", b"x"]))
     if rng.randrange(40) == 0 and fields:  # RFC 5322 4.5.8: a blank before the colon
         at = rng.randrange(len(fields))
-        fields[at] = fields[at].replace(b":", b" :", 1)
+        fields[at] = fields[at].replace(b":", rng.choice([b" :", b"\t:", b"  :"]), 1)
     return Message(fields, body(rng))
 
 
@@ -209,7 +209,8 @@ def sign_by_hand(rng, message, key, domain, names, canon, **extra):
     limit = extra.get("l")
     if limit is not None:
         hashed = hashed[:int(limit)]
-    bh = base64.b64encode(hashlib.sha256(hashed).digest())
+    algorithm = hashlib.sha1 if extra.get("a") == b"rsa-sha1" and key.kind == "rsa" else hashlib.sha256
+    bh = base64.b64encode(algorithm(hashed).digest())
     tags = {b"v": b"1", b"a": b"ed25519-sha256" if key.kind == "ed25519" else b"rsa-sha256", b"d": domain, b"s": key.selector.encode(),
             b"h": rng.choice([b":", b": ", b" : ", b":\r\n\t"]).join(names), b"bh": fold(rng, bh, 0)}
     if canon != ("simple", "simple") or rng.randrange(2):
@@ -225,7 +226,7 @@ def sign_by_hand(rng, message, key, domain, names, canon, **extra):
     text += rng.choice([b"", b"", b";", b" ; "])
     text = re.sub(rb"\s+$", b"", text)
     empty = re.sub(rb"[ \t\r\n]*\0[ \t\r\n]*", b"", text)
-    hasher = hashlib.sha256()
+    hasher = algorithm()
     for chosen in select(message.fields, names):
         hasher.update((relaxed_field(chosen) if head == "relaxed" else chosen) + b"\r\n")
     hasher.update(relaxed_field(empty) if head == "relaxed" else empty)
@@ -257,7 +258,7 @@ def extra_tags(rng, message, tail):
     extra = {}
     if rng.randrange(8) == 0:
         full = len(canonical_body(message.body, tail))
-        extra["l"] = b"%d" % rng.choice([full, full, 0, full // 2, max(0, full - 1)])
+        extra["l"] = b"%d" % rng.choice([full, full, 0, full // 2, max(0, full - 1), full + 1])
     if rng.randrange(5) == 0:
         extra["i"] = rng.choice([b"@d.example", b"me@d.example", b"me@sub.d.example", b"=6De@D.example", b"m e@d.example"])
     if rng.randrange(5) == 0:
@@ -266,6 +267,8 @@ def extra_tags(rng, message, tail):
         extra["t"] = b"%d" % (NOW - rng.choice([10, 1000, 100000]))
         if rng.randrange(2):
             extra["x"] = b"%d" % (NOW + 10 ** 9)
+    if rng.randrange(40) == 0:
+        extra["a"] = b"rsa-sha1"
     if rng.randrange(8) == 0:
         extra["z"] = b"From:a@d.example|\r\n Subject:x"
     if rng.randrange(12) == 0:

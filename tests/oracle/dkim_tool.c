@@ -67,10 +67,10 @@ static void say(const struct dkim_result *result)
 	for (size_t i = 0; i < result->n; i++) {
 		const struct dkim_signature *s = &result->signatures[i];
 
-		printf("%s\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t%" PRIu32 "\t%d\t%.*s\n",
-			codes[s->code], SPAN_ARGS(s->domain), SPAN_ARGS(s->selector),
-			SPAN_ARGS(s->identity), SPAN_ARGS(s->algorithm), SPAN_ARGS(s->start),
-			s->key_bits, s->testing, SPAN_ARGS(s->problem));
+		printf("%s\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\t%" PRIu32 "\t%d\t%.*s\n", codes[s->code],
+			SPAN_ARGS(s->domain), SPAN_ARGS(s->selector), SPAN_ARGS(s->identity),
+			SPAN_ARGS(s->algorithm), SPAN_ARGS(s->start), s->key_bits, s->testing,
+			SPAN_ARGS(s->problem));
 	}
 	printf("more %zu\n", result->n_more);
 	fflush(stdout);

@@ -105,12 +105,17 @@ class Perl:
         return [broken] * len(message.signatures()) if broken else self.sort(message, said)
 
     @staticmethod
+    def usual(text):
+        """It writes the hash that it found into bh=."""
+        return re.sub(rb"bh=[^;]*", b"", re.sub(rb"\s", b"", text))
+
+    @staticmethod
     def sort(message, said):
         """It leaves out fields that it can't read: each of the message's own is given what was said of it."""
         verdicts = []
         for at in message.signatures():
             text = message.fields[at]
-            if said and said[0][2].strip() == text.strip():
+            if said and Perl.usual(said[0][2]) == Perl.usual(text):
                 result, detail, _ = said.pop(0)
                 detail = re.sub(r"OpenSSL error.*", "OpenSSL error", detail)
                 verdicts.append(Verdict(result.startswith("pass"), f"{result}: {detail}" if detail else result))
@@ -158,7 +163,7 @@ class Dkimpy:
     @staticmethod
     def usual(text):
         """Without what differs from message to message."""
-        return re.sub(r"\(.*\)|: b'.*|b'.*|: a.*_domainkey.*|(?<=record).*", "", text, flags=re.S).strip()[:60]
+        return re.sub(r"\(.*\)|: b'.*|b'.*|: a.*_domainkey.*|(?<=record).*", "", text, flags=re.S).strip()[:60] or "key record"
 
 
 def tool():

@@ -1,0 +1,140 @@
+/*
+ * Keys of tests: whoever reads this can sign with them, so they are good for nothing else. Written by
+ * "openssl genrsa -traditional BITS" and "openssl genpkey -algorithm ed25519".
+ */
+#ifndef TESTS_DKIM_KEYS_H
+#define TESTS_DKIM_KEYS_H
+
+static const char dkim_key_rsa768[] =
+	"-----BEGIN RSA PRIVATE KEY-----\n"
+	"MIIByQIBAAJhAKnfEMHCmjkUqEt1KborYkDQPQbkIs9xm03neGwnKOLPVutWUTiH\n"
+	"2sKnYwcDo2d3NobuViJ/Q8DMUHvmWU3D/LNvAkaum/OEy4mt5Hm4+b5OdMnehKc7\n"
+	"KGVOvOZySxuwVQIDAQABAmAE+VolQkx/xWIUK48YO3L6EN7ol7+JMXtpsZBuIktp\n"
+	"MMcLxxBDxn6aWopkxy9+tRfgbaGoLIRD+z779KiBBA40P/I9pSi5ulOctLj8Gamp\n"
+	"Y8ILOlxUUxY1zp99aBjcCVUCMQDXMTj/tl3tqekvQSYfekVXKu9F+3i5Uxl3J7D9\n"
+	"/uUHn+5ntvayJE6vF0e2n3BLJ6sCMQDKFa6SJyeoxwb0pawWVY9MgRt2LJ49Y4r7\n"
+	"IlLbSlI0jtnDFZqsMiBt7z9Jwkb8h/8CMBSWcvuT+PyJ6vNIaltMmWGzi9zIKE6i\n"
+	"sqcBtx81ybenB2oIySVV7+k0cvn32wh1rQIwY9EP2EsU0M32BpNqi+GZFW3UFav2\n"
+	"QVZQyLjsejqcni9NKooaSyG7WPHKrfETRRsbAjBcqmhwef68wFq4jUbLIRsU0f4Z\n"
+	"334l3gYCqySJmj6DJu7kSlApmKoFV85ZBO/sOi8=\n"
+	"-----END RSA PRIVATE KEY-----\n";
+
+static const char dkim_key_rsa1024[] =
+	"-----BEGIN RSA PRIVATE KEY-----\n"
+	"MIICXQIBAAKBgQCbfldQ8FwgMGZBfNdngfCwFtE35dR31XTSaAEM89Ckw2P1QvAA\n"
+	"WWWebQC9aNy/dx2YfHk9MJR5gNefRMG8KLZfsG72oIjKuAVNawDC3Ymv+81AIbah\n"
+	"7IOZIghdvn1AN8sH3y17A6nt9f2VmdA+TRfeDH0zMLadd33SCbMTLZhtvQIDAQAB\n"
+	"AoGASq4fWaxXUs5sDj/bZMcvxiLvUR19MiC+/t8cwg/HwZpmQ8Fma4SEHdbUaCQZ\n"
+	"AYxAFqCRyiWu6bxL0x6+vZQAIq1mLm94kEQ1dkgZjDEzUBDbZKi/kiEngKwt516Y\n"
+	"iVn5qLaC5Te3lH3e3orjrOMnKV92m2UhcV0ln2SLtTdDmAECQQDOInUmBCHETsus\n"
+	"8pSlea3nPurRJWAArGiuXsXjjn9uWQyMyc3YHhmIfiRqFVWu0AFYqniR80s5ix9f\n"
+	"InIcbyCBAkEAwRvF6fvDsAfiKB0Lre6/16BovFBdJS64T6C3JcqLaa1Mr05WUasG\n"
+	"6B5tGwVxZTfJY6FSMTfuR8f6Yh80rSYvPQJBAJvGYm1GNhZZzYV3FGowmADnBSDk\n"
+	"c7ZOlBUhvb4Hk7laRiem4Y3uwTDq0q3wTX375uiQeukgyLpFroGAUGe4ewECQB09\n"
+	"22ZnHWbWisSQQWiBMsOwIqwBb1lmDbrhF1q9pQbHm0kgj6mmQFF96f+hf15YaEKR\n"
+	"9yRE1+w+uAeLuipOEfECQQDL1lqJ+WuLz2Tonumh0lGW87oofKon2h/ISo9ikYaX\n"
+	"4iNYvZ4q4/NadByv9ChJNTRXCKOHV8BxN5+7z37dPKlQ\n"
+	"-----END RSA PRIVATE KEY-----\n";
+
+static const char dkim_key_rsa2048[] =
+	"-----BEGIN RSA PRIVATE KEY-----\n"
+	"MIIEogIBAAKCAQEAt3B0oE6igTDwVB1oX7o4otxx7exy5XuXX+nDWdA9WcBkMK4Z\n"
+	"cyQ6tBfTTxBQBPSCsQXJ6oruLJazOG4KpFuJKrjA/bfqSbKlT0Nn7fj0IMKj33sE\n"
+	"7ivqudVehHmXoO2r6pSj0wrtTKpGEY1TTtuOAB1DBNONOn9serf6l3OzH8WHxqBp\n"
+	"RNevwtRYniMSKih+wbOnmsozz9K2SJ0td0aM0qvd5wp5s3AiIl+lCoWy7oeDz3WQ\n"
+	"/h6o0uw0najskv14es8zWVv6c+Vi4OgbiwdSJktza831fgxm7WNN3dBNttt2IeyD\n"
+	"VYX3Iizmo8dL7/TbIvafW1f7f22Y2jx/EV/PowIDAQABAoIBAA5Lahsv5YPxv1ie\n"
+	"rgp/pXgze4FR4qY1Wld0DPALxSwgTO5qMruBQD3WeXX4zHOGZkTLMa/gQa0h1Td5\n"
+	"g8TJCUhV+1wKH+y8ShuCIjAuLT/8Su7YVEsHCxSOJv5lx0YYH0R5bsa8XD+UKT+m\n"
+	"5q4Hd+pUXWub3K6JTXfGrHVu469/ADe80Rt8Si77k5PgDDjzTH5KvPNUSNvsag48\n"
+	"Gb86gloFuQIX04KT9EtK0QlZ++AfNwr4LN//2UFMmqHKowZLTXHViVtajzxepEvN\n"
+	"WNyLfD+JX3kGQ/4SCgeUczu4kvr1H9AUB3EfxBPS3od2UWOKldjwcsY/7PeqjKjo\n"
+	"mAMADekCgYEA6QEIbBHP9dNE/4EaNcerW2F8i1go+CAFumCcGc10OOUp+a86ejXA\n"
+	"m4SCuQ1sU4+y0hQ3evSncTT8948sq754PgX1Jq6OltvD/IYLnnd/isTms0t/Fx7j\n"
+	"OAwtxKIi8VvSOyHSDZdrcJcBIv7gEQtwJgHjvo6cEUS1/29AEBpP4XUCgYEAyYsk\n"
+	"wRTiP2k7Gy7/u5oA81/aUAnS5lwTECAJ5m6bwqHckffolIyZrUCe5d1eFe29OffV\n"
+	"4RgENmgOBSUUTGm7oSkPbOrE1n1RiexMY7ehNCfQ+Y1ZGABRh9MZbI0+ca7kzKj9\n"
+	"ddXNq5u3M1x6HEWdwG6BbFGvxfUqLIS9IG+dcbcCgYAhUC5+FQXgpbYlubWfns6X\n"
+	"IBcIbTBeWWW4QfvPjJpjUBByTGVV971z/rwZ7RthzxfIBW/xOm1+OA867dN7Mp5K\n"
+	"b9ufDjIAy6b3wcqDe55WntRFKjQfgCEIcGVSycOpMnGaVrmLi+ymilB1Sm+KwFHm\n"
+	"fTqskgMqTOKghK1qH/jvyQKBgHecw/hvm4MEwhZ1A0Nkt/G4zok3+1nKBWpJiXaf\n"
+	"6INPqudamUcoVsBTHLrRcVhUWzx/EQlhRoa/pKp7AhwDmF6iTsxWXPHrOCxB+Ggq\n"
+	"AFtC0ix5LgonjjutFmatQQUZRiMMnDiF5mVVqhmqZbJHwsMFEnyl0ksLILeBI/mP\n"
+	"JILrAoGAJ3EfgZ31uIV3tkPD8tmkyOo57fxzlfsmil7JoQF45zzZkrgKbtZgZp0j\n"
+	"jga2wSZoNIUnOcaxfTv3+UJyckYLrqi26o8X7WV6jRjM1Z8sXU0HFVrjGF3vF7PK\n"
+	"r3TWGBXaWnmmfry3JK6qASNepbnAe3SNblu+qExl3GY9itr4jkk=\n"
+	"-----END RSA PRIVATE KEY-----\n";
+
+static const char dkim_key_rsa4096[] =
+	"-----BEGIN RSA PRIVATE KEY-----\n"
+	"MIIJKAIBAAKCAgEApEEpokZvTo25AxNwmEvcLANdEY9Lp+Hsb2Ly4MVqHCSEPKkZ\n"
+	"AxgE3quRPbte05Yw2soqHmIl+ZWivp+0DUi08UjkD/hpz/P/02UEnZamKnDT5lsB\n"
+	"zTzRWJJ9eUPW8Kn0kn21nap8T1Xyq8rw6A/6qKBbnXgFdxiveVd0kXGWGDBMF+Um\n"
+	"2rdP12VewDqaTHq2qCW60Odp/dcrgb6Oit8+JWtzRjHqMlH6zeLAXKAgwXneM1b8\n"
+	"iBjev0rHDkA0x17SP66N0cCqc3nExHx8YJx7oAhu+Xe1xcfBTsTyJiBH1jH9D9Kn\n"
+	"obSssYGEKA787IS+GfN5a86chHVXtEmX2qhPNZY/WKRzmvI9W9wKnssqLHpH5L1j\n"
+	"++MCUWSR5Bfad/fKve8F2fEAfG8wLbgPQL5CzIcac/ahQneT12VcJYo0J3/V3io/\n"
+	"p7xzXxUJJhGWT0BfiefzTULD8Va88Nk9fFOIxzLDqzJsa7w671Ytt5bu6d+hD3fL\n"
+	"MLwuOflkAoT2ME2uZ5Y/hMe6a3cRSskKSY/NTvObJiyrnSgxwxQ7/P4yLmLvgI+R\n"
+	"raPD+dZgKAxsqRtQie5aUiykZwH7gWIUdGDimnx2Z5F1AFQJK7Sxai9SfUvu4xju\n"
+	"nstHk3du0wEkBxxxRK8O1EypTRREhduseVmVjJgLd/i0sPLj3E9tUuP2NfsCAwEA\n"
+	"AQKCAgAkXW7nx/tNo2/iH/QuK6FntyjsQdLorMqpUHlgTSS0bVs/iNqKRk+Rst9Z\n"
+	"kPmqE5bmYZrYljc9HiVlWbtFs6KnxtEDPibDDQzHExbmAtvwCoHHfr+T3lKk7u3L\n"
+	"orrcFmyY4C8M5JlYATnUUf5rClqe6b3Oy6s+Fl+HGFcs+j5WRZ8bLTcgdjQ9hmpn\n"
+	"WbIem46EBLJrHMjpE7HErFknosxCAZuIX3WvxVmnKnwXJbaKzz3kFO6c/RCXvmj6\n"
+	"nTlyKGqZAb7RQPwby8pGDB+HTi3KnQNgxOGgE50XIOBRk5UD9ZZG4gcN9I/FTtzg\n"
+	"94yEmtDxsudfeGNLqiUMO7zcgqXiZuVpef4oqpFM/UvomQZXjHZHSD2yWlq76p/5\n"
+	"grvOsT7r1Zyk1P/6qHQImmNXr2wl7G5WwJ/bYhd8edBnCZ+jP2GhnrQXy0t/iXQE\n"
+	"EdIGdnrzljLcY/x7gbh2+OUG41kMw+ricHRb1IJgsrkSzk/xhaM430WLMl0R8jcE\n"
+	"//mEnRnuEXLuKeQzuaGl68PrEKSYoHGC1Iq4OBFECaBN5J9G1JaFXZyy7MlaY00r\n"
+	"iUa8rGTlbpYsNipB7Qb6Wor6aAryzDoNFALx1J+JakT2tHtwurzLgPMUvJ0zBjpp\n"
+	"ZE3tsWE/6o+9q5vcEpZMNkZdIk6LoEHtRr8Zn3QlYgAp4imhMQKCAQEA1yYm5acD\n"
+	"TS7PK4J23m5l5ytunN2jzIEKWlESx451HOaCKdpO3ORBBSlU0pGDZf4uKqEiFyrz\n"
+	"8c61oBJQozfms3B+jY35xs3X2mHiMPmWST3gO5fxNy4JecBBD/V8J+RKZnnowYxx\n"
+	"nETbG5zS1bsVGH7IiTkSoIZtZJMauoY0rCM9x1J+BWX6bPn0HslUwnELD0vKzOx+\n"
+	"wa+xP3VYqsQdVU/3kd5ZEh4PTNC3e1JXyGopSS22KFP0bqdeXqARjvckHiglKEi0\n"
+	"3l7PppddpyzWrq+VgexQcTHKAj9XyhFI/eQiBBYDX6v8qvu1WTQECvemWeWhQM9Y\n"
+	"3RL1OlxBV8HpUQKCAQEAw3EoptY20kls4F2Q7o+IdHefJepPp0Kul8iJ6kRhsEM3\n"
+	"aWEsCegi89Zuo6Dm7RYGR9yNlp5ZSTpxb2JAxl44t6GwKrrvA3cX3Q2WwJify/EC\n"
+	"ZDsPtDv58cEMQAXVBnWvkW0nt9UPOFmRVDuPSoJtdJe/git+fOcAfhv76dV8LidS\n"
+	"7csdB0rS4E30EvZsftEof9qIo0SNg8v3041w4yJZkiNed7I1lkZPqLNEl078GBMr\n"
+	"PQEoIu9uu6Vg/sFtgLn3Tgg5/mS7C6N107Zc7QfbGdHPt03cjlQ3Z7u8shHsGhsr\n"
+	"i8Hy/4qOjZIgkzjIttoiyA7kgzkZwhnlrVJICMJXiwKCAQA4ggfDV6tRUVMObXTF\n"
+	"FR/kqI6j2r7TzqymbhbNnQf7cDuNvI3sDHNbZLCnoZpuZmU/wxSOGzT5NL6VbVoK\n"
+	"lHsedBR5H2oUIipobD8Zd+RWFk9Xt5+eS5QniyxLgcF7RMWZxrkwZK/OSHN3/CeQ\n"
+	"BVQUG/CVwgy3ZrdCrDRf+zHIaHUobe01g8RTbQ8GKwD9FO2/tbttOUxNmNSoAy0n\n"
+	"pNzDdH5krI6eaJDCLyuR013FAMUZOE1YqDxR99mcZtRVxWmSFh80Rmxi32oQqj7p\n"
+	"0qgMN4fAGQ5DvLz+/B4Vr5aJQKsCgbmfHi/9xKCr7jKFoufpQpuoxwzi+8C29FYh\n"
+	"M4gRAoIBAQCEPzvcuLLb1Gdh4q5BXspc1NzR0R0Y9twhRMddx+u6U6FZIzGjenq8\n"
+	"OGshOa1I3FBfq/P66SdNj8hWMEvYbsU+LKCCKX+1/o4dPCa4KA5o96pAnF5h/PuC\n"
+	"BLj/UXL2LgghBZWMpRTpcmIOd0bciij6bfxeXoP2jHEe5Fyvu4+Nw3owAfKgjpbm\n"
+	"xJjVg/2iSnF3Ii63G5oOhqQpeFnct8+YPWqc3++2wdkBNFzDbeTTfZUScIfyK8Xo\n"
+	"H13kxIoOQsf++z4Sz6Jpm7ANFCcJFPnDHN/LD1qgzIe5H6XtcIcsmxn6NcDx/ZW8\n"
+	"Yha8x/25DR3f9YPW73pohxGNGFI56xdFAoIBAGJxyuHd4oUBP9vKprrE4f3mhBBL\n"
+	"c0xSlCWJQEMkQrap93DI8OmneDNcuT7uK3HY+1nW1cGwhlihCR6xY21SW6p+TPG6\n"
+	"BqwRMdfTMTTbMiy2DwOC4UMhCq6uhU+sJxO5R70qUuPZ2Hoo2hJkDY+YEhGjU1tb\n"
+	"50RUODMiz5kiVbMwvztOBH2j6bFDJk6/agVTNHn2rsXOfiUVoTJM6vpr61DOvHj0\n"
+	"+nW/C0m0YPC8MEdZ3CMaFtBdjBXTtwOtWF01ATvzMk4t2oNaINyd8uoUWul87WHE\n"
+	"Pq8LpUmeXaha/0tAEkkZ/47P/tOIrtbn9nNW6brRDVF1cZBoGHfH/x1C968=\n"
+	"-----END RSA PRIVATE KEY-----\n";
+
+static const char dkim_key_ed25519[] =
+	"-----BEGIN PRIVATE KEY-----\n"
+	"MC4CAQAwBQYDK2VwBCIEIERpfR+Zkym1kakhqjnFmsZhqgqIl5102JxZGeHg5Gzz\n"
+	"-----END PRIVATE KEY-----\n";
+
+/* A public key of 4104 bits: one byte too long. */
+static const char dkim_record_rsa4104[] =
+	"v=DKIM1; p="
+	"MIICIzANBgkqhkiG9w0BAQEFAAOCAhAAMIICCwKCAgIA2mC+QVJkRYgywZJH6ALsaqIUOVHmH3fFSKbJ"
+	"sUIxiO6h1SbJ7wSjcjODUMISOlCvKPuzqj7WjsP1dmWvoYzedNG0TP+SivQL7B3Z0cU/X49aAGgVZhxx"
+	"6HGkI3sci/CgyjZHFRM71uBV/9F2RjoPaOoUrBR5R+VF8enJwweA89sccqftIp+kfU+x+bb8pvUBoTQO"
+	"1DH1AfPn+I2U6uTmjNTaAJwz+d7aPGPU0c5FqY73BJNrruxPoesNupSwE/ep+RBV0N4VJCtms3tWp9C4"
+	"yus+zFVUIxVVPdS7V610jtQkY0Xtk0k/i76CAyWuVjbyffw2fO77pXr5/8+qU3ZBxgTbfEYIqCk3twrE"
+	"Fvk1aGbwY2lG0BqEjUz7MrHvi4gp1ajjFJcRjsTy+71qc2M3rMpc0alM4NHuE8OSKr47sG+DvnQ8Ofjq"
+	"mPbgy9p3ZIXTnHld07mKtf6ts5phFpNqsFx8esyoeKN/JzdpvSIuaJ1I68/AA0bFIFHLEuICPj/oBbdg"
+	"8STnDwUW4bFvbWkQpw5fnS1fn0ljFOSiKdXS0JnorsTenS888PoNFDVpjQcs1GhGiht6nxuBbFu+VX0f"
+	"hcduKxZfGorJeq/ehG6ainNowWxNzJuPP+VbL/5GpbobGVsA1VBs57jeJE6aMAQsaiNQin/eqKvHSDVg"
+	"Bx1FlvExAgMBAAE=";
+
+#endif
