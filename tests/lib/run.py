@@ -4,9 +4,10 @@
     run.py [PATTERN]    only tests whose name (kind/name, as printed) contains PATTERN; the name of a kind takes all of it
 
 Kinds: build (each compiler and configuration), unit (cmocka, each case counts), talk (each conversation), fuzz (each
-target over its corpus), house (layers, hardening, manual page, ./dev itself) and e2e, both by pytest. What passes says
-one line; what fails shows all that it printed. The last line is the sum. A kind of which nothing ran counts as failed,
-and so does a program that ends badly although all its cases passed.
+target over its corpus), house (layers, hardening, manual page, ./dev itself), oracle (test suites and implementations of
+others, beside ours) and e2e, the last three by pytest. What passes says one line; what fails shows all that it printed.
+The last line is the sum. A kind of which nothing ran counts as failed, and so does a program that ends badly although
+all its cases passed.
 """
 
 import importlib.util
@@ -25,8 +26,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-KINDS = ("build", "unit", "talk", "fuzz", "house", "e2e")
-PYTEST = {"house": ["tests/layers", "tests/lib"], "e2e": ["tests/e2e"]}
+KINDS = ("build", "unit", "talk", "fuzz", "house", "oracle", "e2e")
+PYTEST = {"house": ["tests/layers", "tests/lib"], "oracle": ["tests/oracle"], "e2e": ["tests/e2e"]}
 PYTEST_LIMIT_S = 20 * 60
 JOBS = os.cpu_count() or 1
 START = time.monotonic()
