@@ -23,6 +23,7 @@
 enum {
 	SECTION_MAX = 1 << 20, /* bytes of a header that has a chain */
 	OLDER_MAX = 1 << 20,   /* bytes hashed for message signatures below the last, about */
+	RESULTS_MAX = 16384,   /* bytes of `results`: longer ones are left out */
 	RECORDS_MAX = 4        /* of a selector: more are not tried (RFC 6376 6.1.2 step 4) */
 };
 
@@ -366,9 +367,11 @@ static uint32_t oldest_pass(struct arc *arc, const struct answers *answers)
 
 static struct span unfolded(struct span body, struct arena *arena)
 {
-	struct buffer text = BUFFER_INIT(body.len + 1);
+	struct buffer text = BUFFER_INIT(RESULTS_MAX);
 	struct span copy;
 
+	if (body.len > RESULTS_MAX)
+		return SPAN_NONE;
 	ENSURE(header_unfold(body, &text));
 	copy = arena_span(arena, buffer_span(&text));
 	buffer_free(&text);

@@ -432,6 +432,22 @@ static void test_a_huge_header_with_a_chain_fails(void **state)
 	assert_fails_early(play, "the header is too large");
 }
 
+static void test_huge_results_are_left_out(void **state)
+{
+	struct arc_play *play = arc_play_new(headers, body);
+	char *huge = arena_alloc(play->arena, 20001);
+
+	(void)state;
+	memset(huge, 'x', 20000);
+	arc_play_seal(play, &(struct arc_play_set){.i = 1, .results = huge});
+	arc_play_judge(play, NOW);
+	assert_int_equal(play->result.results.len, 0);
+	assert_passes(play);
+	play = arc_play_new(headers, body);
+	arc_play_seal(play, &(struct arc_play_set){.i = 1, .results = ""});
+	assert_passes(play);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -452,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_any_key_of_a_selector_will_do),
 		cmocka_unit_test(test_results_may_have_comments_before_their_end),
 		cmocka_unit_test(test_a_huge_header_with_a_chain_fails),
+		cmocka_unit_test(test_huge_results_are_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
