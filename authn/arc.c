@@ -23,6 +23,7 @@
 enum {
 	SECTION_MAX = 1 << 20, /* bytes of a header that has a chain */
 	OLDER_MAX = 1 << 20,   /* bytes hashed for message signatures below the last, about */
+	RESULTS_MAX = 16384,   /* bytes of `results`: longer ones are left out */
 	RECORDS_MAX = 4        /* of a selector: more are not tried (RFC 6376 6.1.2 step 4) */
 };
 
@@ -52,19 +53,17 @@ enum outcome { GOOD, BAD, UNKNOWN };
 
 /* --- the header --- */
 
-/* i: the set it is about; 0: none. */
-static void decide(struct arc *arc, enum arc_code code, unsigned i, const char *problem)
+static void decide(struct arc *arc, enum arc_code code, const char *problem)
 {
 	arc->decided = true;
 	arc->result.code = code;
-	if (problem)
-		arc->result.problem = span_text(i ? arena_print(arc->arena, "i=%u: %s", i, problem)
-						  : arena_string(arc->arena, span_text(problem)));
+	arc->result.problem = span_text(problem);
 }
 
+/* i: the set it is about */
 static void fail(struct arc *arc, unsigned i, const char *problem)
 {
-	decide(arc, ARC_IS_FAIL, i, problem);
+	decide(arc, ARC_IS_FAIL, arena_print(arc->arena, "i=%u: %s", i, problem));
 }
 
 static bool field_read(struct arc *arc, enum arc_kind kind, struct span body, struct arc_set *set,
@@ -89,7 +88,8 @@ static void collect_field(struct arc *arc, enum arc_kind kind, const struct head
 	unsigned i;
 
 	if (!field_read(arc, kind, field->body, &read, &i, &problem)) {
-		fail(arc, 0, problem);
+		decide(arc, ARC_IS_FAIL,
+			arena_print(arc->arena, "%.*s: %s", SPAN_ARGS(field->name), problem));
 		return;
 	}
 	if (!arc->sets[i - 1])
@@ -118,7 +118,7 @@ static void collect(struct arc *arc, struct span section)
 		if (arc_kind_of(&field, &kind))
 			collect_field(arc, kind, &field);
 	if (!arc->decided && arc->n == 0)
-		decide(arc, ARC_IS_NONE, 0, NULL);
+		decide(arc, ARC_IS_NONE, NULL);
 }
 
 static bool is_complete(const struct arc_set *set)
@@ -127,7 +127,7 @@ static bool is_complete(const struct arc_set *set)
 	       set->fields[ARC_SEAL].raw.len;
 }
 
-/* Steps 2 and 3. */
+/* Steps 2 and 3, and what is known of step 4 without keys. */
 static void check_structure(struct arc *arc)
 {
 	const struct arc_set *last = arc->decided ? NULL : arc->sets[arc->n - 1];
@@ -142,12 +142,16 @@ static void check_structure(struct arc *arc)
 		else if (set->seal.cv != (i == 1 ? ARC_CV_NONE : ARC_CV_PASS))
 			fail(arc, i, i == 1 ? "cv= is not none" : "cv= is not pass");
 	}
+	if (!arc->decided && last->message.problem)
+		fail(arc, arc->n, last->message.problem);
 }
 
-static void open_body(struct arc *arc, enum canon canon)
+static void open_body(struct arc *arc, const struct arc_message *message)
 {
-	if (!arc->bodies[canon].sha256.context)
-		canon_body_open(&arc->bodies[canon], canon);
+	struct canon_body *body = &arc->bodies[message->body];
+
+	if (!message->problem && !body->sha256.context)
+		canon_body_open(body, message->body);
 }
 
 struct arc *arc_begin(struct span section, uint64_t now_s, struct arena *arena)
@@ -162,11 +166,11 @@ struct arc *arc_begin(struct span section, uint64_t now_s, struct arena *arena)
 		return arc;
 	arc->fields = section.len <= SECTION_MAX ? fields_new(section, arena) : NULL;
 	if (!arc->fields) {
-		fail(arc, 0, "the header is too large");
+		decide(arc, ARC_IS_FAIL, "the header is too large");
 		return arc;
 	}
 	for (unsigned i = 0; i < arc->n; i++)
-		open_body(arc, arc->sets[i]->message.body);
+		open_body(arc, &arc->sets[i]->message);
 	return arc;
 }
 
@@ -187,8 +191,11 @@ static void want(
 void arc_wants(const struct arc *arc, const struct answers *answers, struct wants *wants)
 {
 	for (unsigned i = arc->n; !arc->decided && i > 0; i--) {
-		want(&arc->sets[i - 1]->message.signature, answers, wants);
-		want(&arc->sets[i - 1]->seal.signature, answers, wants);
+		const struct arc_set *set = arc->sets[i - 1];
+
+		want(&set->seal.signature, answers, wants);
+		if (!set->message.problem)
+			want(&set->message.signature, answers, wants);
 	}
 }
 
@@ -280,6 +287,9 @@ static enum outcome check_message(struct arc *arc, const struct arc_set *set,
 	const struct arc_message *message = &set->message;
 	uint8_t hash[SHA256_SIZE];
 
+	*problem = message->problem;
+	if (message->problem)
+		return BAD;
 	*problem = "l= leaves out a part of the body, or is longer";
 	if (message->body_len != UINT64_MAX && message->body_len != arc->lens[message->body])
 		return BAD;
@@ -357,9 +367,11 @@ static uint32_t oldest_pass(struct arc *arc, const struct answers *answers)
 
 static struct span unfolded(struct span body, struct arena *arena)
 {
-	struct buffer text = BUFFER_INIT(body.len + 1);
+	struct buffer text = BUFFER_INIT(RESULTS_MAX);
 	struct span copy;
 
+	if (body.len > RESULTS_MAX)
+		return SPAN_NONE;
 	ENSURE(header_unfold(body, &text));
 	copy = arena_span(arena, buffer_span(&text));
 	buffer_free(&text);

@@ -24,7 +24,8 @@ void arc_wants(const struct arc *arc, const struct answers *answers, struct want
 
 void arc_body(struct arc *arc, struct span piece);
 
-/* Once; every key is among the answers. */
+/* Once; every key is among the answers (one that is not counts as if DNS had none to say).
+ * `results` is empty where the field is longer than 16 KB. */
 void arc_end(struct arc *arc, const struct answers *answers, struct arc_result *result);
 
 /* At any time. Sets the pointer to NULL. */

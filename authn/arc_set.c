@@ -75,7 +75,7 @@ bool arc_results_read(
 	struct span rest = body;
 	size_t digits = 0;
 
-	*problem = "an ARC-Authentication-Results does not begin with i=";
+	*problem = "it does not begin with i= and a number from 1 to 50";
 	if (!take_char(&rest, 'i') || !take_char(&rest, '='))
 		return false;
 	rest = skip_gaps(rest);
@@ -144,11 +144,8 @@ static bool read_key_name(
 }
 
 static bool read_signature(const struct tag_list *tags, struct span body, struct arena *arena,
-	unsigned *instance, struct arc_signature *out, const char **problem)
+	struct arc_signature *out, const char **problem)
 {
-	*problem = "i= is not a number from 1 to 50";
-	if (!read_instance(tag_list_find(tags, SPAN("i")), instance))
-		return false;
 	*problem = "a= is neither rsa-sha256 nor ed25519-sha256";
 	if (!read_algorithm(tag_list_find(tags, SPAN("a")), &out->type))
 		return false;
@@ -161,6 +158,17 @@ static bool read_signature(const struct tag_list *tags, struct span body, struct
 		return false;
 	*problem = "t= and x= are no times";
 	return read_times(tags, &out->expires_s);
+}
+
+/* A list of tags of this set. */
+static bool read_tags(
+	struct span body, struct tag_list *tags, unsigned *instance, const char **problem)
+{
+	*problem = "it is no list of tags";
+	if (!tag_list_read(body, tags))
+		return false;
+	*problem = "i= is not a number from 1 to 50";
+	return read_instance(tag_list_find(tags, SPAN("i")), instance);
 }
 
 /* --- ARC-Message-Signature --- */
@@ -244,29 +252,37 @@ static bool read_length(struct span value, uint64_t *out)
 	return true;
 }
 
+static bool read_message(
+	const struct tag_list *tags, struct span body, struct arena *arena, struct arc_message *out)
+{
+	size_t len;
+
+	if (!read_signature(tags, body, arena, &out->signature, &out->problem))
+		return false;
+	out->problem = "bh= is no SHA-256";
+	if (!base64_read(tag_list_find(tags, SPAN("bh")), out->body_hash, SHA256_SIZE, &len) ||
+		len != SHA256_SIZE)
+		return false;
+	out->problem = "h= leaves out From, or names ARC-Seal";
+	out->names = tag_list_find(tags, SPAN("h"));
+	if (!names_valid(out->names))
+		return false;
+	out->problem = "c=, l= or q= is wrong";
+	return read_canon(tag_list_find(tags, SPAN("c")), out) &&
+	       read_length(tag_list_find(tags, SPAN("l")), &out->body_len) &&
+	       read_query(tag_list_find(tags, SPAN("q")));
+}
+
 bool arc_message_read(struct span body, struct arena *arena, unsigned *instance,
 	struct arc_message *out, const char **problem)
 {
 	struct tag_list tags;
-	size_t len;
 
-	*problem = "an ARC-Message-Signature is no list of tags";
-	if (!tag_list_read(body, &tags))
+	if (!read_tags(body, &tags, instance, problem))
 		return false;
-	if (!read_signature(&tags, body, arena, instance, &out->signature, problem))
-		return false;
-	*problem = "bh= is no SHA-256";
-	if (!base64_read(tag_list_find(&tags, SPAN("bh")), out->body_hash, SHA256_SIZE, &len) ||
-		len != SHA256_SIZE)
-		return false;
-	*problem = "h= leaves out From, or names ARC-Seal";
-	out->names = tag_list_find(&tags, SPAN("h"));
-	if (!names_valid(out->names))
-		return false;
-	*problem = "c=, l= or q= is wrong";
-	return read_canon(tag_list_find(&tags, SPAN("c")), out) &&
-	       read_length(tag_list_find(&tags, SPAN("l")), &out->body_len) &&
-	       read_query(tag_list_find(&tags, SPAN("q")));
+	if (read_message(&tags, body, arena, out))
+		out->problem = NULL;
+	return true;
 }
 
 /* --- ARC-Seal --- */
@@ -292,12 +308,10 @@ bool arc_seal_read(struct span body, struct arena *arena, unsigned *instance, st
 {
 	struct tag_list tags;
 
-	*problem = "an ARC-Seal is no list of tags";
-	if (!tag_list_read(body, &tags))
+	if (!read_tags(body, &tags, instance, problem) ||
+		!read_signature(&tags, body, arena, &out->signature, problem))
 		return false;
-	if (!read_signature(&tags, body, arena, instance, &out->signature, problem))
-		return false;
-	*problem = "an ARC-Seal has h=";
+	*problem = "h= is there";
 	if (tag_list_find(&tags, SPAN("h")).at)
 		return false;
 	*problem = "cv= is none of none, pass and fail";

@@ -25,6 +25,7 @@ struct arc_signature {
 };
 
 struct arc_message {
+	const char *problem; /* NULL: what follows is whole; otherwise it can't be valid (static) */
 	struct arc_signature signature;
 	enum canon headers, body;
 	struct span names; /* h= */
@@ -47,6 +48,7 @@ bool arc_kind_of(const struct header_field *field, enum arc_kind *kind) MUST_CHE
 bool arc_results_read(struct span body, unsigned *instance, struct span *payload,
 	const char **problem) MUST_CHECK;
 
+/* Only that of the last set has to be valid, so the rest of its grammar is out->problem. */
 bool arc_message_read(struct span body, struct arena *arena, unsigned *instance,
 	struct arc_message *out, const char **problem) MUST_CHECK;
 

@@ -120,8 +120,8 @@ def tag_list(rng, tags, odd):
     first, rest = (tags[:0], tags[:]) if odd else (tags[:1], tags[1:])
     rng.shuffle(rest)
     tags = first + rest
-    gap = rng.choice([b" ", b"\r\n\t", b"\r\n "] + [b""] * odd)
-    equals = rng.choice([b"=", b" = ", b"= "]) if odd else b"="
+    gap = rng.choice([b" ", b" ", b"\r\n\t", b"\r\n "] + [b""] * odd)
+    equals = rng.choice([b"=", b" = ", b"= "]) if odd and b"\r" not in gap else b"="
     end = rng.choice([b";", b" ;"]) if odd else b";"
     return (end + gap).join(name + equals + value for name, value in tags) + end + gap + b"b="
 
@@ -160,7 +160,7 @@ def seal(rng, headers, body, i, options):
         b" i=%d; mx%d.example; spf=pass smtp.mailfrom=joe@one.example;\r\n dkim=pass (ok) header.d=one.example; arc=%s",
         b" i=%d;mx%d.example 1; dmarc=fail (p=none) header.from=one.example; arc=%s",
         b"\r\n\ti=%d; \"mx%d.example\"; none (%s)"] + odd * [
-        b" (a) i (b)=\r\n %d (;) ;mx%d.example; arc=%s", b"i=0%d;mx%d.example;arc=%s"]) % (i, i, options["cv"]))
+        b" (a) i (b)=\r\n %d (;) ;mx%d.example; arc=%s", b"i=%02d;mx%d.example;arc=%s"]) % (i, i, options["cv"]))
     headers.insert(0, name[KINDS[0]] + b":" + results + b"\r\n")
 
     canon = options["canon"]
@@ -197,7 +197,7 @@ def seal(rng, headers, body, i, options):
 
 
 def instance_of(field):
-    found = re.search(rb"[:;\s]i\s*=\s*(\d+)", field)
+    found = re.search(rb"[:;\s]i(?: \(b\))?\s*=\s*(\d+)", field)
     return int(found[1]) if found else 0
 
 
@@ -223,7 +223,7 @@ def text_line(rng):
     return line + rng.choice([b"", b"", b" ", b" \t"])
 
 
-def body(rng):
+def body(rng, odd):
     how = rng.random()
     if how < 0.05:
         return b""
@@ -232,20 +232,21 @@ def body(rng):
     if how < 0.1:
         return b" \t\r\n"
     lines = b"\r\n".join(text_line(rng) for _ in range(rng.randint(1, 30)))
-    return lines + rng.choice([b"\r\n", b"\r\n", b"\r\n\r\n\r\n", b"", b" \r\n \r\n"])
+    return lines + rng.choice([b"\r\n", b"\r\n", b"\r\n\r\n\r\n", b" \r\n \r\n"] + [b""] * odd)
 
 
-def message(rng):
+def message(rng, odd):
     headers = [b"From: Joe <joe@one.example>\r\n", b"To: list@two.example\r\n",
                b"Subject: " + rng.choice([b"hello", b"a  folded\r\n\t subject ", b""]) + b"\r\n",
                b"Date: Mon, 23 Nov 2026 16:00:00 +0000\r\n"]
     extra = [b"Message-ID: <1@one.example>\r\n", b"Cc:other@three.example\r\n", b"MIME-Version: 1.0\r\n",
-             b"X-Long: " + b"\r\n ".join(rng.choices(WORDS[:6], k=4)) + b"\r\n", b"X-Empty:\r\n", b"x-spaces :  a  b  \r\n",
+             b"X-Long: " + b"\r\n ".join(rng.choices(WORDS[:6], k=4)) + b"\r\n", b"X-Empty:\r\n",
+             b"x-spaces" + odd * b" " + b":  a  b  \r\n",
              b"Received: from a by b;\r\n\tMon, 23 Nov 2026 16:00:00 +0000\r\n", b"Received: from b by c\r\n",
              b"DKIM-Signature: v=1; a=rsa-sha256; d=one.example; s=x; h=from; bh=; b=\r\n"]
     headers += rng.sample(extra, rng.randint(0, len(extra)))
     rng.shuffle(headers)
-    return headers, body(rng)
+    return headers, body(rng, odd)
 
 
 def on_the_way(rng, headers, content):
@@ -296,9 +297,9 @@ def twist(rng, options):
 
 def chain(rng, sets=None):
     """(label, headers, body): a message with so many sets, from 1 to 10."""
-    headers, content = message(rng)
     n = sets or rng.choice([1, 1, 1, 2, 2, 3, 4, 5, 7, 10])
     odd = rng.random() < 0.2
+    headers, content = message(rng, odd)
     twisted = rng.randint(1, n) if rng.random() < 0.25 else 0
     label = "plain"
     for i in range(1, n + 1):
@@ -336,6 +337,10 @@ def mutate_byte(rng, headers, content):
     if rng.random() < 0.15 and content:
         at = rng.randrange(len(content))
         new = rng.choice([b"", b"x", b" ", b"\t", b"\r\n", bytes([rng.randint(33, 126)])])
+        while content[at] in b"\r\n":
+            at = (at - 1) % len(content)
+            if not content.strip(b"\r\n"):
+                return "byte body", headers, content + new
         return "byte body", headers, content[:at] + new + content[at + 1:]
     at, n = rng.randrange(size), 0
     while at >= len(headers[n]):
@@ -343,9 +348,11 @@ def mutate_byte(rng, headers, content):
         n += 1
     field = headers[n]
     at = min(at, len(field) - 3)
+    while field[at] in b"\r\n":
+        at -= 1
     new = rng.choice([b"", b"x", b" ", b";", b"=", b"\t", b"\r\n ", b"0", b"A", bytes([rng.randint(33, 126)]),
                       bytes([field[at] ^ 32])])
-    if new in (b"\n", b"\r", b"\0"):
+    if new in (b"\n", b"\r", b"\0"):  # dkimpy mends lone ones, and SMTP carries none
         new = b"x"
     if at == 0 and new[:1] in (b" ", b"\t", b"\r"):
         new = b"y"
@@ -460,3 +467,34 @@ def mutation(rng, headers, content):
     """(label, headers, body), changed in one way."""
     how = rng.choice([mutate_byte] * 5 + [mutate_fields] * 2 + [mutate_tag] * 2 + [mutate_shape])
     return how(rng, headers, content)
+
+
+# --- what a message is like, for rulings ---
+
+
+def features(label, message):
+    """Words that say what is special about a message; label: how it was made."""
+    head, _, content = message.partition(b"\r\n\r\n")
+    fields = [f + b"\r\n" for f in re.split(rb"\r\n(?![ \t])", head)]
+    found = {part.strip() for part in re.split(r"[,+]", label)}
+    chain_fields = [(instance_of(f), kind_of(f)) for f in fields if kind_of(f) is not None]
+    if chain_fields != sorted(chain_fields, reverse=True):
+        found.add("chain not in order")
+    if sum(f.lower().startswith(b"from:") for f in fields) > 1:
+        found.add("two From")
+    if content and not content.endswith(b"\r\n"):
+        found.add("body without end")
+    for f in fields:
+        name, colon, value = f.partition(b":")
+        if not colon or re.search(rb"[^!-~]", name):
+            found.add("blank before a colon" if colon and re.fullmatch(rb"[!-~]+\s*", name) else "line that is no field")
+        if kind_of(f) == 1:
+            tags = dict((t.partition(b"=")[0].strip(), t.partition(b"=")[2].strip()) for t in value.split(b";"))
+            found |= {word for tag, word in ((b"l", "has l="), (b"v", "has v="), (b"x", "has x=")) if tag in tags}
+            if b"c" not in tags:
+                found.add("no c=")
+            if not re.search(rb"(^|:)\s*from\s*(:|$)", tags.get(b"h", b"").lower()):
+                found.add("h= without From")
+            if re.search(rb"arc-message-signature", tags.get(b"h", b"").lower()):
+                found.add("h= names ARC-Message-Signature")
+    return found

@@ -1,5 +1,6 @@
 """What postern, dkimpy and Mail::DKIM make of the same messages."""
 
+import fnmatch
 import os
 import subprocess
 import tempfile
@@ -40,11 +41,28 @@ def dkimpy(message):
 
 
 def verdicts(messages):
-    """For each message: ((code, oldest, sealers, problem) of postern, dkimpy's, Mail::DKIM's)."""
+    """For each message: ((code, oldest, sealers, problem) of postern, dkimpy's, Mail::DKIM's, or "slow")."""
     with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys:
         keys.writelines(f"{name}\t{text}\n" for name, (text, _) in arc_chains.RECORDS.items())
         keys.flush()
         ours = lines_of([BUILD / "tests/oracle/arc_tool", keys.name, str(int(time.time()))], messages)
         perl = lines_of([HERE / "arc_mail_dkim.pl", keys.name], messages)
-    perl = [{"pass": "pass", "none": "none"}.get(line[0], "fail") for line in perl]
+    perl = [line[0] if line[0] in ("pass", "none", "slow") else "fail" for line in perl]
     return list(zip(ours, (dkimpy(m) for m in messages), perl))
+
+
+def rulings():
+    """[(oracle, feature, postern's, its, why)] of arc_rulings.txt."""
+    lines = (HERE / "arc_rulings.txt").read_text().splitlines()
+    return [tuple(cell.strip() for cell in line.split("|")) for line in lines if line and not line.startswith("#")]
+
+
+def differing(ours, theirs):
+    """Which oracles say otherwise: [(name, verdict)]."""
+    return [(name, code) for name, code in zip(("dkimpy", "Mail::DKIM"), theirs) if code not in (ours, "slow")]
+
+
+def ruling_for(rows, oracle, found, ours, its):
+    """The row about a message with these features, or None."""
+    return next((row for row in rows if (row[0], row[2], row[3]) == (oracle, ours, its)
+                 and any(fnmatch.fnmatchcase(feature, row[1]) for feature in found)), None)
