@@ -72,7 +72,7 @@ static const struct filter_option options[] = {
 		"suffixes (RFC 7489 3.2)"},
 	[OPTION_PSL_FILE] = {"psl_file", FILTER_PATH,
 		"/usr/share/publicsuffix/public_suffix_list.dafsa", 0, 0,
-		"that list; for `organizational psl`"},
+		"that list, from Debian's package publicsuffix; for `organizational psl`"},
 	{.name = NULL},
 };
 

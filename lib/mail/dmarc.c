@@ -44,7 +44,7 @@ struct dmarc {
 const char *dmarc_code_name(enum dmarc_code code)
 {
 	static const char *const names[] = {
-#define X(name, word) [DMARC_IS_##name] = word,
+#define X(name, word) [DMARC_IS_##name] = (word),
 		DMARC_CODES(X)
 #undef X
 	};

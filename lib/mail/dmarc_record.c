@@ -30,7 +30,7 @@ struct tags {
 const char *dmarc_policy_name(enum dmarc_policy policy)
 {
 	static const char *const names[] = {
-#define X(name, word) [DMARC_##name] = word,
+#define X(name, word) [DMARC_##name] = (word),
 		DMARC_POLICIES(X)
 #undef X
 	};

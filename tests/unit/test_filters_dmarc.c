@@ -95,9 +95,7 @@ static void test_mail_policy(void **state)
 	assert_string_equal(mail_policy("a@there.soft.example"), "none");
 	assert_string_equal(mail_policy("a@try.example"), "quarantine");
 	assert_string_equal(mail_policy("a@plain.example"), "absent");
-	assert_string_equal(mail_policy("a@b\xc3\xbc"
-					"cher.example"),
-		"reject");
+	assert_string_equal(mail_policy("a@b\303\274cher.example"), "reject");
 	assert_string_equal(mail_policy("a@[192.0.2.1]"), "absent");
 	assert_string_equal(mail_policy(""), "none");
 	assert_non_null(strstr(
@@ -126,8 +124,7 @@ static void test_verdicts(void **state)
 	found("softfail", "two.example", "permerror", "none");
 	assert_string_equal(verdict("a@two.example"), "fail | quarantine | two.example | no | no");
 	found("pass", "xn--bcher-kva.example", "none", "none");
-	assert_string_equal(verdict("a@b\xc3\xbc"
-				    "cher.example"),
+	assert_string_equal(verdict("a@b\303\274cher.example"),
 		"pass | reject | xn--bcher-kva.example | yes | no");
 }
 
@@ -276,9 +273,7 @@ static void test_texts(void **state)
 static void test_texts_are_valid(void **state)
 {
 	static const char *const froms[] = {"a@example.com", "a@b.example.com", "a@plain.example",
-		"a@broken.example", "", "a@a_b.soft.example",
-		"a@b\xc3\xbc"
-		"cher.example",
+		"a@broken.example", "", "a@a_b.soft.example", "a@b\303\274cher.example",
 		"a@a.example, b@b.example, c@c.example, d@d.example, e@e.example"};
 	static const char *const program =
 		"/usr/bin/python3 -c 'import sys, authres\n"
