@@ -93,7 +93,7 @@ static bool open_openssl(struct err *err)
 
 static bool dkim_open_library(void **library, struct err *err)
 {
-	*library = open_openssl(err) ? dkim_open(err) : NULL;
+	*library = open_openssl(err) ? dkim_library_open(err) : NULL;
 	return *library != NULL;
 }
 
@@ -101,18 +101,18 @@ static void dkim_close_library(void **library)
 {
 	struct dkim_library *dkim = *library;
 
-	dkim_close(&dkim);
+	dkim_library_close(&dkim);
 	*library = NULL;
 }
 
 static void *dkim_begin_task(void *library, struct span request, const struct task_view *view)
 {
-	return dkim_begin(library, request, now_s(), view->arena);
+	return dkim_check_begin(library, request, now_s(), view->arena);
 }
 
 static void dkim_content(void *own, struct span piece)
 {
-	dkim_body(own, piece);
+	dkim_check_body(own, piece);
 }
 
 static enum task_status dkim_step(
@@ -120,19 +120,19 @@ static enum task_status dkim_step(
 {
 	struct dkim_result result = {0};
 
-	dkim_wants(own, view->answers, wants);
-	if (wants->n || (!view->whole && dkim_needs_body(own)))
+	dkim_check_wants(own, view->answers, wants);
+	if (wants->n || (!view->whole && dkim_check_needs_body(own)))
 		return TASK_WAITS;
-	dkim_end(own, view->answers, &result);
+	dkim_check_end(own, view->answers, &result);
 	ENSURE(dkim_result_write(&result, out));
 	return TASK_DONE;
 }
 
 static void dkim_free_task(void *own)
 {
-	struct dkim *dkim = own;
+	struct dkim_check *check = own;
 
-	dkim_free(&dkim);
+	dkim_check_free(&check);
 }
 
 static const struct kind dkim_kind = {.name = "dkim",

@@ -57,14 +57,13 @@ static const int for_runner[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(recvf
 	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
 	SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group)};
 
-/* Besides; what a runner does between its fork and its own filter included, which with libuv in the
- * process (tests) is a pipe, too. */
+/* Besides; what a runner does between its fork and its own filter included. */
 static const int for_parent[] = {SCMP_SYS(fork), SCMP_SYS(clone), SCMP_SYS(set_robust_list),
 	SCMP_SYS(rseq), SCMP_SYS(set_tid_address), SCMP_SYS(socketpair), SCMP_SYS(sendmsg),
 	SCMP_SYS(recvmsg), SCMP_SYS(wait4), SCMP_SYS(kill), SCMP_SYS(close), SCMP_SYS(close_range),
 	SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(fcntl), SCMP_SYS(prctl), SCMP_SYS(prlimit64),
 	SCMP_SYS(setrlimit), SCMP_SYS(seccomp), SCMP_SYS(getppid), SCMP_SYS(tgkill),
-	SCMP_SYS(rt_sigaction), SCMP_SYS(pipe2)};
+	SCMP_SYS(rt_sigaction)};
 
 /* What the sanitizers' runtime needs to work and to report. */
 #ifdef SANITIZED
