@@ -86,7 +86,7 @@ static int start_runner(struct parent *parent, struct place *place)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
-	place->pid = fork();
+	place->pid = _Fork(); /* without the handlers that libraries have set up for forks */
 	if (place->pid == 0)
 		be_runner(parent, pair[0], father);
 	close(pair[0]);

@@ -70,7 +70,7 @@ static const int for_parent[] = {SCMP_SYS(fork), SCMP_SYS(clone), SCMP_SYS(set_r
 static const int for_sanitizer[] = {SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction),
 	SCMP_SYS(sched_yield), SCMP_SYS(readlink), SCMP_SYS(getuid), SCMP_SYS(prctl),
 	SCMP_SYS(sched_getaffinity), SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(ioctl), SCMP_SYS(pipe2), SCMP_SYS(close)};
+	SCMP_SYS(ioctl)};
 #endif
 
 static bool allow(scmp_filter_ctx filter, const int *calls, size_t n)

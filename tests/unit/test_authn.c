@@ -1026,6 +1026,120 @@ static void test_more_than_one_runner_takes(void **state)
 	teardown(f);
 }
 
+/* --- chaos --- */
+
+enum { CHAOS_ASKS = 24, CHAOS_KILLS = 100, CHAOS_DONE = 1500 };
+
+struct chaos {
+	struct fixture *f;
+	unsigned seed, n_done, n_crashers, n_kills;
+	struct ask asks[CHAOS_ASKS];
+	unsigned pieces[CHAOS_ASKS]; /* of its body, still to come */
+};
+
+static unsigned chance(struct chaos *c, unsigned of)
+{
+	return (unsigned)rand_r(&c->seed) % of;
+}
+
+static void chaos_start(struct chaos *c, unsigned i)
+{
+	static const char *const plain_ones[] = {"want 7 x", "chain 3 x", "hello", "wait"};
+	struct ask *a = &c->asks[i];
+	unsigned kind = chance(c, 10);
+	char request[64];
+
+	c->pieces[i] = 0;
+	if (kind < 4) {
+		ask_init(a, c->f, false, plain_ones[kind]);
+	} else if (kind == 4) {
+		snprintf(request, sizeof(request), "crash %u", c->n_crashers++);
+		ask_init(a, c->f, chance(c, 2), request);
+	} else {
+		snprintf(request, sizeof(request), "%s %u", kind < 7 ? "wait" : "body", c->n_done);
+		ask_init(a, c->f, true, request);
+		c->pieces[i] = 1 + chance(c, 20);
+	}
+	authn_start(c->f->play->authn, &a->task);
+	if (a->task.read && !c->pieces[i])
+		authn_end(&a->task);
+}
+
+static void chaos_check(struct chaos *c, unsigned i)
+{
+	struct ask *a = &c->asks[i];
+
+	c->n_done++;
+	if (span_starts(a->task.request, SPAN("crash")))
+		expect_outcome(a, AUTHN_POISONOUS);
+	else if (span_starts(a->task.request, SPAN("want")))
+		expect(a, "0,1,2,3,4,5,6,want 7 x");
+	else if (span_starts(a->task.request, SPAN("chain")))
+		expect(a, "0,1,2,chain 3 x");
+	else
+		expect_sum(a);
+}
+
+static void chaos_round(struct chaos *c)
+{
+	for (unsigned i = 0; i < CHAOS_ASKS; i++) {
+		if (c->asks[i].done) {
+			chaos_check(c, i);
+			chaos_start(c, i);
+		} else if (c->pieces[i] && chance(c, 4) == 0) {
+			add_body(&c->asks[i], chance(c, 30000));
+			if (!--c->pieces[i])
+				authn_end(&c->asks[i].task);
+		}
+	}
+}
+
+static void chaos_kill(struct chaos *c)
+{
+	pid_t pids[32];
+	size_t n = authn_play_runners(c->f->play, pids, 32);
+
+	if (chance(c, 15) == 0) {
+		authn_play_kill(c->f->play);
+		authn_play_start(c->f->play);
+	} else if (n) {
+		kill(pids[chance(c, (unsigned)n)], SIGKILL);
+	}
+	c->n_kills++;
+}
+
+/* Killed a hundred times among crashing tasks: each task has the result that is its own. */
+static void test_chaos(void **state)
+{
+	const struct clock clock = {0};
+	uint64_t deadline_ms = clock_now_ms(&clock) + 90000;
+	struct chaos *c = memory_zeroed(sizeof(*c));
+
+	(void)state;
+	c->f = setup();
+	c->seed = 20261125;
+	for (unsigned i = 0; i < CHAOS_ASKS; i++)
+		chaos_start(c, i);
+	while (c->n_done < CHAOS_DONE || c->n_kills < CHAOS_KILLS) {
+		loop_turn(&c->f->loop, chance(c, 2));
+		chaos_round(c);
+		if (c->n_kills * CHAOS_DONE < c->n_done * CHAOS_KILLS)
+			chaos_kill(c);
+		if (clock_now_ms(&clock) > deadline_ms)
+			fail_msg("after %u tasks and %u kills nothing goes on", c->n_done,
+				c->n_kills);
+	}
+	assert_true(c->n_crashers > 50);
+	assert_int_equal(count(c->f, "away"), 0);
+	for (unsigned i = 0; i < CHAOS_ASKS; i++) {
+		if (!c->asks[i].done)
+			authn_cancel(&c->asks[i].task);
+		buffer_free(&c->asks[i].body);
+	}
+	teardown(c->f);
+	free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1048,6 +1162,7 @@ int main(void)
 		cmocka_unit_test(test_greed),
 		cmocka_unit_test(test_answer_for_another),
 		cmocka_unit_test(test_more_than_one_runner_takes),
+		cmocka_unit_test(test_chaos),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
