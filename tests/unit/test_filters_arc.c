@@ -124,6 +124,10 @@ static void test_broken_chain(void **state)
 	(void)state;
 	answers(&of);
 	assert_string_equal(measure(), "fail | none | none | none | none");
+	of.n_sealers = 0;
+	of.results = SPAN_NONE;
+	answers(&of);
+	assert_string_equal(measure(), "fail | none | none | none | none");
 	assert_fact(play, "arc.authres", "arc=fail reason=\"the seal of i=2 does not hold\"");
 	of.temporary = true;
 	answers(&of);
