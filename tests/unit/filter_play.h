@@ -31,6 +31,7 @@ struct filter_play {
 	size_t n_slots;
 	struct filter_view view;
 	struct span content; /* fed in pieces of FILTER_PLAY_FED bytes, if any */
+	bool ahead;          /* what can be read again is more than was fed: all of it */
 	struct buffer text;  /* the last value */
 	uint64_t timeout_ms;
 };

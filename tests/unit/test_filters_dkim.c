@@ -12,7 +12,7 @@
 
 #define SIGNED                                                                                     \
 	"Subject: one\r\n"                                                                         \
-	"DKIM-Signature : v=1; a=rsa-sha256; d=example.org; s=one;\r\n\tb=abcd\r\n\r\n"
+	"DKIM-Signature : v=1; a=rsa-sha256; d=example.org; s=one;\r\n\tb=abcde\r\n\r\n"
 #define BODY "Hello,\r\n\r\nthis is a body of some lines.\r\n"
 
 static struct filter_play *play;
@@ -117,6 +117,18 @@ static void test_content_again(void **state)
 	assert_fact(play, "dkim", "pass");
 	assert_true(span_equal(buffer_span(&script.body), SPAN(BODY)));
 	assert_int_equal(script.ended, 1);
+}
+
+/* What is read of the body is never more than it was told of, whatever is there already. */
+static void test_content_read(void **state)
+{
+	(void)state;
+	script.lazy = true;
+	assert_fact(play, "dkim", "pass");
+	assert_true(span_equal(buffer_span(&script.body), SPAN(BODY)));
+	play->ahead = true;
+	assert_fact(play, "dkim", "pass");
+	assert_true(span_equal(buffer_span(&script.body), SPAN(BODY)));
 }
 
 /* The verifier needs no body, and has answered before it is there. */
@@ -262,6 +274,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unsigned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_content, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_content_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_content_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_early_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_authres, setup, teardown),
