@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "filters/arc_results.h"
-#include "tests/unit/authn_fake.h"
+#include "tests/unit/fake/authn_fake.h"
 #include "tests/unit/filter_play.h"
 
 #define SEALED "Subject: one\r\nARC-Seal: i=1; cv=none; d=example.org; s=one; b=abcd\r\n\r\n"

@@ -7,7 +7,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "tests/unit/authn_fake.h"
+#include "tests/unit/fake/authn_fake.h"
 #include "tests/unit/filter_play.h"
 
 #define SIGNED                                                                                     \

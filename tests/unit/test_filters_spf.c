@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "filters/verify.h"
-#include "tests/unit/authn_fake.h"
+#include "tests/unit/fake/authn_fake.h"
 #include "tests/unit/filter_play.h"
 
 static const char *const all[] = {"spf", "spf.helo", "spf.domain", "spf.explanation"};

@@ -9,7 +9,7 @@
  *     authn_fake_add(authn, &script);
  *     play->authn = authn;
  *
- * A program that uses it has it in the place of the real ones: it is linked first.
+ * A program that is linked with it has it in the place of the real ones; others must not be.
  */
 #ifndef TESTS_AUTHN_FAKE_H
 #define TESTS_AUTHN_FAKE_H

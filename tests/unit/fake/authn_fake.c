@@ -1,4 +1,4 @@
-#include "tests/unit/authn_fake.h"
+#include "tests/unit/fake/authn_fake.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
