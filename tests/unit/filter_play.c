@@ -196,7 +196,9 @@ static size_t on_replay(
 	void *context, uint64_t from, void (*take_piece)(void *, struct span), void *taker)
 {
 	struct session *session = context;
-	struct span piece = span_from(span_first(session->play->content, session->fed), from);
+	const struct filter_play *play = session->play;
+	size_t len = play->ahead ? play->content.len : session->fed;
+	struct span piece = span_from(span_first(play->content, len), from);
 
 	piece = span_first(piece, FILTER_PLAY_FED);
 	if (piece.len)

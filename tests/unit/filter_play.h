@@ -32,6 +32,7 @@ struct filter_play {
 	struct fact_value given[FILTER_PLAY_SLOTS]; /* by slot; PENDING: it is measured */
 	struct filter_view view;
 	struct span content; /* fed in pieces of FILTER_PLAY_FED bytes, if any */
+	bool ahead;          /* what can be read again is more than was fed: all of it */
 	struct buffer text;  /* the last value */
 	uint64_t timeout_ms;
 };

@@ -7,7 +7,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "tests/unit/authn_fake.h"
+#include "filters/verify.h"
+#include "tests/unit/fake/authn_fake.h"
 #include "tests/unit/filter_play.h"
 
 static const char *const all[] = {"spf", "spf.helo", "spf.domain", "spf.explanation"};
@@ -275,6 +276,32 @@ static void test_one_domain_for_both(void **state)
 	assert_int_equal(dns_play_count(play->names, "example.org"), 1);
 }
 
+/* Whoever chooses the names chooses how many there are. */
+static void test_too_many_names(void **state)
+{
+	struct buffer rounds = BUFFER_INIT(256 * 1024);
+	unsigned n = 0, refused = 0, told = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		buffer_clear(&rounds);
+		for (unsigned j = 0; j < WANTS_MAX; j++)
+			assert_true(buffer_print(&rounds, "A n%u.nowhere.example,", n++));
+		(i < 4 ? &sender : &helo)->rounds[i % 4] =
+			arena_string(play->arena, buffer_span(&rounds));
+	}
+	buffer_free(&rounds);
+	assert_string_equal(measure(), "fail | pass | example.org | none");
+	for (unsigned i = 0; i < 2; i++) {
+		const char *at = buffer_string(i ? &helo.told : &sender.told);
+
+		for (; (at = strstr(at, ".nowhere.example=")); at++, told++)
+			refused += strncmp(at + 17, "trouble", 7) == 0;
+	}
+	assert_int_equal(told, n);
+	assert_int_equal(refused, n + 2 - VERIFY_QUESTIONS_MAX);
+}
+
 /* The process died: a new one has forgotten all that the first was told. */
 static void test_asked_again(void **state)
 {
@@ -397,6 +424,7 @@ int main(void)
 			test_names_of_one_client_are_not_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_domain_for_both, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asked_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outcomes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_process, setup, teardown),

@@ -9,7 +9,7 @@
  *     authn_fake_add(authn, &script);
  *     play->authn = authn;
  *
- * A program that uses it has it in the place of the real ones: it is linked first.
+ * A program that is linked with it has it in the place of the real ones; others must not be.
  */
 #ifndef TESTS_AUTHN_FAKE_H
 #define TESTS_AUTHN_FAKE_H
@@ -24,6 +24,7 @@ struct authn_script {
 	const char *domain; /* SPF: whose record; NULL: any */
 	/* "TXT name, A name": wanted together, and waited for. What was told before is not. */
 	const char *rounds[AUTHN_FAKE_ROUNDS];
+	bool lazy;                  /* it reads what has come instead of taking it */
 	bool whole;                 /* it waits for the end of the body before its outcome */
 	unsigned again;             /* it dies so often once it is told all, and is asked anew */
 	enum authn_outcome outcome; /* AUTHN_PENDING: there is none, ever */

@@ -1,4 +1,4 @@
-#include "tests/unit/authn_fake.h"
+#include "tests/unit/fake/authn_fake.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,7 +230,9 @@ void authn_content(struct authn_task *task, struct span piece, uint64_t size)
 	assert_true(ask && !ask->whole);
 	assert_true(size == ask->size + piece.len && piece.len);
 	ask->size = size;
-	if (ask->script->body.len + piece.len == size)
+	if (ask->script->lazy)
+		read_body(ask);
+	else if (ask->script->body.len + piece.len == size)
 		take(ask, piece);
 	work_soon(ask);
 }
