@@ -9,9 +9,9 @@
  * could bring any of them about, and a fact that fails would have the rule above skipped, which
  * would open the door that it keeps. Only where no process is left are the facts failed lookups.
  */
-#include "filters/arc_results.h"
 #include "filters/filter.h"
 #include "filters/verify_message.h"
+#include "lib/mail/authres_read.h"
 #include "lib/mail/authres_write.h"
 
 enum { ARC, ARC_SEALERS, ARC_SPF, ARC_DKIM, ARC_DMARC, ARC_AUTHRES };
@@ -86,10 +86,8 @@ static void add_method(
 	struct call *call, unsigned fact, struct span sealers_results, const char *method)
 {
 	const struct fact_choice *choices = facts[fact].choices;
-	struct span word;
+	struct span word = authres_result(sealers_results, span_text(method));
 
-	if (!authres_method(sealers_results, span_text(method), &word))
-		return;
 	for (unsigned i = 0; choices[i].word; i++)
 		if (span_equal_nocase(word, span_text(choices[i].word)))
 			call_add_choice(call, fact, i);

@@ -170,7 +170,7 @@ bool authres_next(struct span *rest, struct authres_info *out)
 	return false;
 }
 
-struct span authres_find(const struct authres_info *info, struct span type, struct span name)
+struct span authres_info_find(const struct authres_info *info, struct span type, struct span name)
 {
 	for (size_t i = 0; i < info->n; i++)
 		if (span_equal_nocase(info->properties[i].type, type) &&
@@ -218,7 +218,7 @@ struct span authres_result(struct span body, struct span method)
 	for (size_t n = 0; n < AUTHRES_RESULTS_MAX && authres_next(&body, &info); n++) {
 		if (!span_equal_nocase(info.method, method))
 			continue;
-		if (spf && authres_find(&info, SPAN("smtp"), SPAN("mailfrom")).at)
+		if (spf && authres_info_find(&info, SPAN("smtp"), SPAN("mailfrom")).at)
 			return info.result;
 		if (spf ? chosen.len == 0 : is_better(&info, chosen))
 			chosen = info.result;

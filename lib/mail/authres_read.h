@@ -46,7 +46,7 @@ void authres_begin(struct span *body, struct span *id, struct span *version);
 bool authres_next(struct span *rest, struct authres_info *out) MUST_CHECK;
 
 /* A property of a result; its `at` is NULL when there is none. Without case. */
-struct span authres_find(const struct authres_info *info, struct span type, struct span name);
+struct span authres_info_find(const struct authres_info *info, struct span type, struct span name);
 
 /* A value without its quotes and what is escaped in them. false: the buffer is full. */
 bool authres_unquote(struct span value, struct buffer *out) MUST_CHECK;

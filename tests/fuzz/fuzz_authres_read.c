@@ -40,7 +40,7 @@ static void check_info(const struct authres_info *info, struct span whole)
 		check_inside(property->type, whole);
 		check_inside(property->name, whole);
 		check_value(property->value, whole);
-		ENSURE(authres_find(info, property->type, property->name).at);
+		ENSURE(authres_info_find(info, property->type, property->name).at);
 	}
 }
 

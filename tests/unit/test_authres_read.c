@@ -19,7 +19,7 @@ static void assert_span(struct span got, const char *want)
 
 static void assert_value(const char *type, const char *name, const char *want)
 {
-	assert_span(authres_find(&info, span_text(type), span_text(name)), want);
+	assert_span(authres_info_find(&info, span_text(type), span_text(name)), want);
 }
 
 static void test_a_field_is_read_result_by_result(void **state)
@@ -49,7 +49,7 @@ static void test_a_field_is_read_result_by_result(void **state)
 	assert_int_equal(info.n, 2);
 	assert_value("header", "d", "example.com");
 	assert_value("header", "b", "\"x\"");
-	assert_null(authres_find(&info, SPAN("header"), SPAN("i")).at);
+	assert_null(authres_info_find(&info, SPAN("header"), SPAN("i")).at);
 	assert_false(authres_next(&body, &info));
 }
 
@@ -105,7 +105,7 @@ static void test_values_keep_what_stands_in_them(void **state)
 	assert_value("header", "b", "AB/c+d==");
 	assert_value("header", "i", "@example.com");
 	assert_true(authres_next(&body, &info));
-	value = authres_find(&info, SPAN("smtp"), SPAN("mailfrom"));
+	value = authres_info_find(&info, SPAN("smtp"), SPAN("mailfrom"));
 	assert_span(value, "\"joe; b\\\"\"@example.com");
 	assert_value("smtp", "helo", "h");
 	assert_true(authres_unquote(value, &text));

@@ -7,7 +7,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "filters/arc_results.h"
 #include "tests/unit/fake/authn_fake.h"
 #include "tests/unit/filter_play.h"
 
@@ -169,38 +168,6 @@ static void test_deadline(void **state)
 	assert_int_equal(script.cancelled, 2);
 }
 
-/* --- the sealer's results --- */
-
-static const char *method(const char *results, const char *name)
-{
-	struct span word;
-
-	if (!authres_method(span_text(results), span_text(name), &word))
-		return "none at all";
-	return arena_string(play->arena, word);
-}
-
-static void test_method(void **state)
-{
-	(void)state;
-	assert_string_equal(method("mx; spf=pass", "spf"), "pass");
-	assert_string_equal(method("mx 1; SPF = Fail", "spf"), "Fail");
-	assert_string_equal(method("mx;spf/1=pass;", "spf"), "pass");
-	assert_string_equal(method("mx (a; spf=pass); spf=fail", "spf"), "fail");
-	assert_string_equal(method("mx; dkim=fail reason=\"; spf=pass\"; spf=none", "spf"), "none");
-	assert_string_equal(method("mx; (c\\)) spf (v) / (1) 1 = (d (e)) fail(f)", "spf"), "fail");
-	assert_string_equal(method("mx; dkim=fail; dkim=pass; dkim=none", "dkim"), "pass");
-	assert_string_equal(method("mx; dkim=fail; dkim=none", "dkim"), "fail");
-	assert_string_equal(method("mx; x-spf=pass; spfx=pass", "spf"), "none at all");
-	assert_string_equal(method("spf=pass", "spf"), "none at all"); /* whose they are */
-	assert_string_equal(method("mx; spf=", "spf"), "none at all");
-	assert_string_equal(method("mx; spf", "spf"), "none at all");
-	assert_string_equal(method("mx; (spf=pass", "spf"), "none at all");
-	assert_string_equal(method("mx; \"spf=pass", "spf"), "none at all");
-	assert_string_equal(method("mx; spf/=pass", "spf"), "none at all");
-	assert_string_equal(method("", "spf"), "none at all");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,7 +178,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outcomes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_method, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
