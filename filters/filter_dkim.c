@@ -14,7 +14,7 @@
 #include "filters/verify_message.h"
 #include "lib/mail/authres_write.h"
 
-enum { DKIM, DKIM_DOMAINS, DKIM_AUTHRES };
+enum { DKIM, DKIM_DOMAINS, DKIM_RESULTS, DKIM_AUTHRES };
 
 static const struct fact_choice results[] = {
 #define X(name, word) [DKIM_IS_##name] = {word, NULL},
@@ -28,6 +28,9 @@ static const struct fact facts[] = {
 	[DKIM_DOMAINS] = {"dkim.domains", TYPE_DOMAIN, STAGE_MESSAGE,
 		FACT_MANY | FACT_ASSURES | FACT_ASKS, NULL,
 		"domains with a DKIM signature that passes"},
+	[DKIM_RESULTS] = {"dkim.results", TYPE_TEXT, STAGE_MESSAGE,
+		FACT_MANY | FACT_IN_TEXTS | FACT_ASKS, NULL,
+		"each DKIM signature: its domain, selector and result"},
 	[DKIM_AUTHRES] = {"dkim.authres", TYPE_TEXT, STAGE_MESSAGE,
 		FACT_MANY | FACT_IN_TEXTS | FACT_AUTHRES | FACT_ASKS, NULL,
 		"what Authentication-Results says of each DKIM signature"},
@@ -92,6 +95,17 @@ static void add_domain(struct call *call, const struct dkim_result *result, size
 	call_add_text(call, DKIM_DOMAINS, domain);
 }
 
+/* Words with blanks between; what a signature does not say is "-". */
+static void add_result(struct call *call, const struct dkim_signature *signature)
+{
+	struct span domain = signature->domain.len ? signature->domain : SPAN("-");
+	struct span selector = signature->selector.len ? signature->selector : SPAN("-");
+
+	call_add_text(call, DKIM_RESULTS,
+		span_text(arena_print(call_arena(call), "%.*s %.*s %s", SPAN_ARGS(domain),
+			SPAN_ARGS(selector), dkim_code_name(signature->code))));
+}
+
 static void conclude(struct call *call, const struct dkim_result *result)
 {
 	struct buffer text = BUFFER_INIT(AUTHRES_MAX);
@@ -101,6 +115,7 @@ static void conclude(struct call *call, const struct dkim_result *result)
 		if (ranks[result->signatures[i].code] > ranks[best])
 			best = result->signatures[i].code;
 		add_domain(call, result, i);
+		add_result(call, &result->signatures[i]);
 		add_signature(call, &result->signatures[i], &text);
 	}
 	if (result->n_more)
@@ -108,6 +123,7 @@ static void conclude(struct call *call, const struct dkim_result *result)
 			authres_add(&text, "dkim", "policy",
 				SPAN("there are more signatures than are looked at")));
 	call_settle(call, DKIM_DOMAINS);
+	call_settle(call, DKIM_RESULTS);
 	call_settle(call, DKIM_AUTHRES);
 	call_add_choice(call, DKIM, best);
 	buffer_free(&text);
@@ -119,8 +135,10 @@ static void conclude_as(struct call *call, enum dkim_code code, const char *prob
 	struct buffer text = BUFFER_INIT(AUTHRES_MAX);
 
 	add_text(call, &text, authres_add(&text, "dkim", dkim_code_name(code), span_text(problem)));
-	if (code != DKIM_IS_TEMPERROR) /* then there may be some */
+	if (code != DKIM_IS_TEMPERROR) { /* then there may be some */
 		call_settle(call, DKIM_DOMAINS);
+		call_settle(call, DKIM_RESULTS);
+	}
 	call_settle(call, DKIM_AUTHRES);
 	call_add_choice(call, DKIM, code);
 	buffer_free(&text);

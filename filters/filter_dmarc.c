@@ -77,7 +77,7 @@ static const struct filter_option options[] = {
 };
 
 static const char *const after[] = {"from.domain", "from.count", "spf", "spf.domain", "dkim",
-	"dkim.domains", "dmarc.policy", NULL};
+	"dkim.domains", "dkim.results", "dmarc.policy", NULL};
 
 /* Of a worker. */
 struct home {
@@ -317,7 +317,23 @@ static void find_spf(struct job *job)
 		add_identity(job, domain, true, unsure);
 }
 
-/* The domains that signatures name: one of those may not have been looked at. */
+/* Signatures that could not be judged yet ("domain selector temperror"): one may hold. */
+static void find_untold_signers(struct job *job, const struct fact_value *results)
+{
+	for (uint32_t i = 0; i < results->count; i++) {
+		struct span rest = results->items[i].text, name = span_word(&rest);
+		struct dmarc_domain *domain;
+
+		span_word(&rest);
+		if (!span_equal(span_word(&rest), SPAN("temperror")))
+			continue;
+		domain = domain_of(job, name);
+		if (domain)
+			add_identity(job, domain, false, true);
+	}
+}
+
+/* Nothing is told of any: each domain that signatures name may stand behind the message. */
 static void find_unsure_signers(struct job *job)
 {
 	struct span section = call_view(job->call)->headers;
@@ -344,6 +360,7 @@ static void find_unsure_signers(struct job *job)
 static void find_dkim(struct job *job)
 {
 	const struct fact_value *domains = call_other(job->call, "dkim.domains");
+	const struct fact_value *results = call_other(job->call, "dkim.results");
 	const union fact_datum *dkim = datum_of(job->call, "dkim");
 
 	for (size_t i = 0; domains && domains->state == FACT_KNOWN && i < domains->count &&
@@ -354,8 +371,11 @@ static void find_dkim(struct job *job)
 		if (domain)
 			add_identity(job, domain, false, false);
 	}
-	if (has_failed(job->call, "dkim") || has_failed(job->call, "dkim.domains") ||
-		(dkim && dkim->choice == DKIM_IS_TEMPERROR))
+	if (has_failed(job->call, "dkim") || has_failed(job->call, "dkim.domains"))
+		find_unsure_signers(job);
+	else if (results && results->count)
+		find_untold_signers(job, results);
+	else if (dkim && dkim->choice == DKIM_IS_TEMPERROR)
 		find_unsure_signers(job);
 }
 

@@ -5,6 +5,7 @@
 
 #include "lib/base/fail.h"
 #include "lib/mail/authres_field.h"
+#include "proxy/session/dmarc_row.h"
 
 enum {
 	RESULTS_MAX = 256 /* in one field: ten signatures, and what else filters say */
@@ -12,14 +13,19 @@ enum {
 
 const char *const results_recorded[] = {"spf", "dkim", "dmarc", "arc", NULL};
 
+static bool stands_in(const struct fact *fact, const char *const *names)
+{
+	for (; *names; names++)
+		if (strcmp(fact->name, *names) == 0)
+			return true;
+	return false;
+}
+
 bool results_keep(const struct fact *fact)
 {
 	if (fact->flags & (FACT_AUTHRES | FACT_TRACE))
 		return true;
-	for (const char *const *name = results_recorded; *name; name++)
-		if (strcmp(fact->name, *name) == 0)
-			return true;
-	return false;
+	return stands_in(fact, results_recorded) || stands_in(fact, dmarc_row_facts);
 }
 
 /* As they become known, then as their filters declare them. */

@@ -1,7 +1,8 @@
 /*
  * results: what is said above a message of who sent it: Authentication-Results (RFC 8601) and trace
  * fields such as Received-SPF, from the facts that filters mark for that (FACT_AUTHRES,
- * FACT_TRACE). With them go the facts that the audit record names.
+ * FACT_TRACE). With them go the facts that the audit record names, and those that DMARC reports are
+ * made of.
  *
  * `authentication_results always` has them measured of each message that goes on: begun with its
  * first recipient, waited for at its end. With `on_demand` they come along with what rules had

@@ -224,6 +224,21 @@ static void test_dkim_trouble(void **state)
 	assert_fact(play, "dmarc", "temperror");
 }
 
+/* A signature that holds does not hide one that could not be judged, and would be aligned. */
+static void test_dkim_trouble_beside_a_pass(void **state)
+{
+	(void)state;
+	mail("a@forger.example");
+	from("a@example.com");
+	found("fail", "forger.example", "pass", "list.example");
+	filter_play_give(play, "dkim.results", "list.example s pass, example.com s temperror");
+	assert_fact(play, "dmarc", "temperror");
+	filter_play_give(play, "dkim.results", "list.example s temperror, example.com s fail");
+	assert_fact(play, "dmarc", "fail");
+	filter_play_give(play, "dkim.results", "list.example s pass, - temperror temperror");
+	assert_fact(play, "dmarc", "fail");
+}
+
 /* --- several domains --- */
 
 static void test_several_domains(void **state)
@@ -430,6 +445,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_trouble, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spf_trouble, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dkim_trouble, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dkim_trouble_beside_a_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_several_domains, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_texts_are_valid, setup, teardown),
