@@ -16,6 +16,7 @@
 #include "policy/action_text.h"
 #include "policy/stages.h"
 #include "policy/text.h"
+#include "proxy/process/authn_alone.h"
 #include "proxy/session/bench.h"
 #include "proxy/session/results.h"
 
@@ -42,6 +43,7 @@ struct offline {
 	struct loop loop;
 	struct log log;
 	struct dns *dns;           /* owned; NULL */
+	struct authn_alone *authn; /* owned */
 	struct filters *filters;   /* owned; NULL */
 	struct pipeline *pipeline; /* owned; NULL */
 	struct filter_view view;
@@ -87,6 +89,8 @@ static bool open_filters(struct offline *o, struct err *err)
 		.slots = bench_slots(o->policy, o->always, o->arena),
 		.n_slots = o->policy->n_slots};
 
+	o->authn = authn_alone_open(&o->loop, &o->log);
+	setup.authn = authn_alone_client(o->authn);
 	o->filters = filters_open(&setup, err);
 	return o->filters != NULL;
 }
@@ -811,6 +815,7 @@ static void close_all(struct offline *o)
 		loop_turn(&o->loop, true);
 	if (o->filters)
 		filters_close(&o->filters);
+	authn_alone_close(&o->authn);
 	dns_close(&o->dns);
 	loop_turn(&o->loop, false); /* whoever asked learns that nothing comes */
 	loop_close(&o->loop);

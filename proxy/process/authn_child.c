@@ -61,7 +61,10 @@ static struct parent *begin(
 
 	if (!privileges_drop(&start->privileges, err))
 		return NULL;
-	snprintf(role, sizeof(role), "authn %u", start->number);
+	if (start->number)
+		snprintf(role, sizeof(role), "authn %u", start->number);
+	else
+		snprintf(role, sizeof(role), "authn");
 	title_set(title, role);
 	umask(077);
 	forget_environment();

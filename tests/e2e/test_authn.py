@@ -211,6 +211,26 @@ def test_killing_under_load_costs_no_message(sink, postern, load, what):
     all_linked(p, 1)
 
 
+def test_it_moves_when_it_was_crashed_often(sink, postern):
+    """Forks lie where their parent lies: before that can be found out by trying, there is another parent."""
+    backend = sink()
+    p = postern(backend, workers=1)
+    (pid, _), = family(p, 1).items()
+
+    def crash():
+        for victim in runners(pid):
+            try:
+                os.kill(victim, signal.SIGSEGV)
+            except ProcessLookupError:
+                pass
+        return pid not in p.pids("authn")
+    until(crash, "another parent", 120)
+    deliver(p, backend)
+    all_linked(p, 1)
+    ended = [line for line in p.log if line.get("event") == "process_ended" and line["name"] == "authn 1"]
+    assert [(line.get("status"), line.get("signal")) for line in ended] == [(0, None)]
+
+
 def test_it_is_no_command_for_people(sink, postern):
     p = postern.configured(sink())
     done = p.cli("authn")

@@ -189,6 +189,8 @@ void house_open(struct house *house, const struct house_setup *given)
 	house->spool_dir = open(house->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ENSURE(house->spool_dir >= 0);
 	house->quarantine_dir = open_quarantine(house);
+	if (house->policy)
+		house->authn = authn_play_new(&house->loop, &house->log, &authn_kinds);
 	setup = (struct worker_setup){.loop = &house->loop,
 		.config = house->config,
 		.log = &house->log,
@@ -198,6 +200,7 @@ void house_open(struct house *house, const struct house_setup *given)
 		.quarantine_dir = house->quarantine_dir,
 		.policy = house->policy,
 		.filters = house->filters,
+		.authn = house->authn ? house->authn->authn : NULL,
 		.ticket_keys = ticket_keys,
 		.on_drained = on_drained,
 		.context = house};
@@ -225,6 +228,7 @@ static void check_counters(struct house *house)
 void house_close(struct house *house)
 {
 	worker_close(&house->worker);
+	authn_play_free(&house->authn);
 	if (house->dns)
 		dns_play_free(&house->dns);
 	loop_close(&house->loop);

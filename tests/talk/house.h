@@ -11,6 +11,7 @@
 #include "proxy/config/config.h"
 #include "proxy/session/worker.h"
 #include "tests/data/certificate.h"
+#include "tests/unit/authn_play.h"
 #include "tests/unit/dns_play.h"
 
 enum { HOUSE_LISTENERS = 8, HOUSE_LOG_LINES = 4096 };
@@ -37,6 +38,7 @@ struct house {
 	struct filter_set *filters; /* owned */
 	struct policy *policy;      /* owned; NULL: nothing is measured */
 	struct dns_play *dns;       /* owned; likewise */
+	struct authn_play *authn;   /* owned; likewise */
 	char folder[64];            /* of the spool and the quarantine; removed at the end */
 	struct worker *worker;      /* owned */
 	uint16_t ports[HOUSE_LISTENERS];
