@@ -1,5 +1,5 @@
 /*
- * Element names, their order and their words are RFC 9990's (3.1.1 and its XML schema; the
+ * Element names, their order and their words are RFC 9990's (its tables and its XML schema; the
  * namespace is registered there). Everything else in a report was chosen by those who sent the
  * mail.
  */
