@@ -219,7 +219,7 @@ static void settle(struct dmarc_destination *d, enum dmarc_destination_state sta
 	d->why = why;
 }
 
-/* The other side may name another address, at the same host (RFC 9990 4, step 9). */
+/* The other side may name another address, at the same host (step 9 there). */
 static void take_override(struct dmarc_destination *d, const struct inquiry *in, struct span record)
 {
 	struct dmarc_destinations others;
@@ -238,7 +238,7 @@ static void take_override(struct dmarc_destination *d, const struct inquiry *in,
 		d->limit_bytes = others.items[0].limit_bytes;
 }
 
-/* RFC 9990 4. */
+/* RFC 9990, "Verifying External Destinations". */
 static void verify_external(struct dmarc_destination *d, const struct inquiry *in)
 {
 	const char *name = arena_print(in->arena, "%s._report._dmarc.%s", in->domain, d->host);

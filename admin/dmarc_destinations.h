@@ -1,7 +1,8 @@
 /*
  * dmarc_destinations: where a DMARC aggregate report may go: the addresses in `rua` of the record,
  * those of other organizations only if these have said in DNS that they take reports about the
- * domain (RFC 9990 4), and only those that take a report of that size.
+ * domain (RFC 9990, "Verifying External Destinations"), and only those that take a report of that
+ * size.
  */
 #ifndef ADMIN_DMARC_DESTINATIONS_H
 #define ADMIN_DMARC_DESTINATIONS_H

@@ -1,6 +1,6 @@
 /*
- * Element names, their order and their words are RFC 9990's (3.1.1 and its XML schema; the
- * namespace is registered in 7.1). Everything else in a report was chosen by those who sent the
+ * Element names, their order and their words are RFC 9990's (its tables and its XML schema; the
+ * namespace is registered there). Everything else in a report was chosen by those who sent the
  * mail.
  */
 #include "admin/dmarc_report.h"
@@ -220,7 +220,7 @@ static void write_metadata(struct writer *w, const struct dmarc_report_source *s
 	close_element(w, "report_metadata");
 }
 
-/* The defaults of what is not said are told too (RFC 9990 3.1.1.5). */
+/* The defaults of what is not said are told too (RFC 9990, "policy_published"). */
 static void write_policy(struct writer *w, const struct dmarc_report *report, struct span record)
 {
 	struct span p = published(record, "p", POLICIES, SPAN("none"));

@@ -30,11 +30,11 @@ struct dmarc_report_source {
 
 struct dmarc_report {
 	/* The same for the same receiver, domain and time: a report that is made again takes the
-	 * place of the first (RFC 9990 3.5.3). Letters and digits. */
+	 * place of the first (RFC 9990, "Email"). Letters and digits. */
 	char id[DMARC_REPORT_ID_SIZE];
 	const char *domain;
-	const char *file;    /* "receiver!domain!begin!end!id.xml.gz" (RFC 9990 3.5.3) */
-	const char *subject; /* of the mail that carries it (RFC 9990 3.5.3) */
+	const char *file;    /* "receiver!domain!begin!end!id.xml.gz" (RFC 9990, "Email") */
+	const char *subject; /* of the mail that carries it (RFC 9990, "Email") */
 	uint64_t messages, rows;
 	uint64_t left_out; /* messages that the store had no room for */
 	uint64_t unfit;    /* rows that make no sense, and are left out */

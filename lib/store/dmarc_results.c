@@ -76,9 +76,9 @@ void dmarc_results_tell(struct store *store, const struct dmarc_results *results
 
 	if (!is_domain(results->policy_domain) || !is_domain(results->header_from))
 		return;
-	written = dmarc_results_write(results, &row);
-	if (!written) { /* names of ten signatures that need every byte escaped */
-		less.n_signatures = 0;
+	written = dmarc_results_write(&less, &row);
+	while (!written && less.n_signatures) {
+		less.n_signatures--;
 		buffer_clear(&row);
 		written = dmarc_results_write(&less, &row);
 	}

@@ -14,9 +14,9 @@
 struct store;
 
 enum {
-	DMARC_DOMAIN_MAX = 255,  /* bytes; what is longer is no domain and is left out */
-	DMARC_RECORD_MAX = 4096, /* of a record; a longer one is cut behind a tag */
-	DMARC_ROW_MAX = 16 * 1024,
+	DMARC_DOMAIN_MAX = 255,   /* bytes; what is longer is no domain and is left out */
+	DMARC_RECORD_MAX = 4096,  /* of a record; a longer one is cut behind a tag */
+	DMARC_ROW_MAX = 3 * 1024, /* all rows of a domain fit into an answer */
 	DMARC_SIGNATURES_MAX = 10
 };
 
@@ -45,6 +45,7 @@ struct dmarc_results {
 	struct span spf_domain;    /* that SPF was checked for */
 	struct span spf_scope;     /* "mfrom" */
 	struct span spf_result;    /* RFC 8601 2.7.2: "pass"; empty: not checked */
+	/* Those that tell most first: where a row gets too long the last are left out. */
 	struct dmarc_signature_result signatures[DMARC_SIGNATURES_MAX];
 	size_t n_signatures;
 };

@@ -61,7 +61,7 @@ enum store_outcome {
 enum {
 	STORE_PARTS_MAX = 8,
 	STORE_BODY_MAX = 256 * 1024,         /* bytes of all parts of a request */
-	STORE_ANSWER_MAX = 48 * 1024 * 1024, /* bytes of an answer */
+	STORE_ANSWER_MAX = 62 * 1024 * 1024, /* bytes of an answer */
 	STORE_TIMEOUT_MS = 1000,             /* of a request that names none */
 	STORE_BREAKER_TIMEOUTS = 3,
 	STORE_BREAKER_MS = 1000,

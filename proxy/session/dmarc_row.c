@@ -1,8 +1,8 @@
 /*
- * "disposition" is what was done as far as DMARC is concerned (RFC 9990 3.1.1.8), not what became
- * of the message: one that passes DMARC and is refused for a virus counts as a pass, and one that a
- * backend refuses does not count as refused. The rules need not do what the policy asks for; then a
- * reason says so.
+ * "disposition" is what was done as far as DMARC is concerned (RFC 9990, "policy_evaluated"), not
+ * what became of the message: one that passes DMARC and is refused for a virus counts as a pass,
+ * and one that a backend refuses does not count as refused. The rules need not do what the policy
+ * asks for; then a reason says so.
  */
 #include "proxy/session/dmarc_row.h"
 
@@ -114,22 +114,34 @@ static bool note_disposition(
 
 /* --- what was found --- */
 
+/* RFC 9990, "DKIM Signatures in Aggregate Reports": those of the domain in From that pass come
+ * first, then others that pass. */
+static unsigned rank_of(const struct dmarc_signature_result *s, struct span header_from)
+{
+	if (!span_equal_nocase(s->result, SPAN("pass")))
+		return 2;
+	return span_equal_nocase(s->domain, header_from) ? 0 : 1;
+}
+
 /* "domain selector result", one for each signature. */
 static void note_signatures(const struct dmarc_row_source *source, struct dmarc_results *out)
 {
 	const struct fact *fact;
 	const struct fact_value *value = find(source, "dkim.results", &fact);
+	uint32_t count = value && fact->type == TYPE_TEXT ? value->count : 0;
 
-	if (!value || fact->type != TYPE_TEXT)
-		return;
-	for (uint32_t i = 0; i < value->count && out->n_signatures < DMARC_SIGNATURES_MAX; i++) {
-		struct span rest = value->items[i].text;
-		struct dmarc_signature_result *s = &out->signatures[out->n_signatures];
+	for (unsigned rank = 0; rank <= 2; rank++) {
+		for (uint32_t i = 0; i < count; i++) {
+			struct span rest = value->items[i].text;
+			struct dmarc_signature_result s;
 
-		s->domain = span_word(&rest);
-		s->selector = span_word(&rest);
-		s->result = span_word(&rest);
-		out->n_signatures += s->result.len > 0;
+			s.domain = span_word(&rest);
+			s.selector = span_word(&rest);
+			s.result = span_word(&rest);
+			if (s.result.len && rank_of(&s, out->header_from) == rank &&
+				out->n_signatures < DMARC_SIGNATURES_MAX)
+				out->signatures[out->n_signatures++] = s;
+		}
 	}
 }
 

@@ -124,9 +124,13 @@ static void all_is_taken_over(void **state)
 	ASSERT_SPAN(f.row.spf_result, "pass");
 	ASSERT_SPAN(f.row.spf_scope, "mfrom");
 	assert_int_equal(f.row.n_signatures, 2);
-	ASSERT_SPAN(f.row.signatures[1].domain, "example.net");
-	ASSERT_SPAN(f.row.signatures[1].selector, "s2");
-	ASSERT_SPAN(f.row.signatures[1].result, "pass");
+	ASSERT_SPAN(f.row.signatures[0].domain, "example.net"); /* those that pass come first */
+	ASSERT_SPAN(f.row.signatures[0].selector, "s2");
+	ASSERT_SPAN(f.row.signatures[0].result, "pass");
+	ASSERT_SPAN(f.row.signatures[1].domain, "example.org");
+	add(&f, "dkim.results", "Example.COM s3 pass");
+	assert_true(fill(&f));
+	ASSERT_SPAN(f.row.signatures[0].selector, "s3");
 	set(&f, "dmarc.dkim_aligned", "yes");
 	assert_true(fill(&f));
 	assert_true(f.row.dkim_aligned);

@@ -278,6 +278,23 @@ static void an_answer_closes_the_breaker(void **state)
 	assert_true(store_play_logged(&f->play, "store_back"));
 }
 
+static void deadlines_count_in_a_row(void **state)
+{
+	struct fixture *f = *state;
+
+	silent_keeper(f);
+	for (size_t round = 0; round < 3; round++) {
+		for (size_t i = 0; i < STORE_BREAKER_TIMEOUTS - 1; i++)
+			ping(f, 10 * round + i);
+		move(f, STORE_TIMEOUT_MS + 100);
+		ping(f, 10 * round + 9);
+		answer_by_hand(f, f->asked[10 * round + 9].request.id, STORE_DONE, "");
+		STORE_PLAY_UNTIL(&f->play, f->asked[10 * round + 9].done);
+	}
+	assert_true(store_is_there(f->play.store));
+	assert_false(store_play_logged(&f->play, "store_silent"));
+}
+
 static void answers_that_nobody_waits_for_are_ignored(void **state)
 {
 	struct fixture *f = *state;
@@ -438,17 +455,38 @@ static void ten_signatures_of_bad_bytes_are_left_out(void **state)
 	assert_int_equal(number_of(f, "messages"), 1);
 }
 
+/* As many as there is room for, from the front. */
+static void long_signatures_are_left_out_from_the_end(void **state)
+{
+	struct fixture *f = *state;
+	struct dmarc_results results = store_play_results();
+	char name[200];
+
+	memset(name, 'a', sizeof(name));
+	results.n_signatures = DMARC_SIGNATURES_MAX;
+	for (size_t i = 1; i < DMARC_SIGNATURES_MAX; i++)
+		results.signatures[i] = (struct dmarc_signature_result){
+			span_make(name, sizeof(name)), span_make(name, sizeof(name)), SPAN("fail")};
+	both(f);
+	dmarc_results_tell(f->play.store, &results);
+	STORE_PLAY_UNTIL(&f->play, told(f, "told_waiting") == 0);
+	assert_int_equal(number_of(f, "messages"), 1);
+	assert_int_equal(number_of(f, "left_out"), 0);
+	assert_non_null(strstr(buffer_string(&f->play.answer), "sel"));
+	assert_in_range(f->play.answer.len, 2500, DMARC_ROW_MAX + 1000);
+}
+
 /* --- the keeper's side --- */
 
 static void the_keeper_survives_a_worker_that_lies(void **state)
 {
 	static const uint32_t frames[][8] = {
 		/* len, type, id, descriptors, then the payload */
-		{4, STORE_FRAME_ASK, 1, 0, STORE_DMARC_DAY},    /* not a worker's to ask */
-		{4, STORE_FRAME_ASK, 1, 0, STORE_KIND_COUNT},   /* no kind */
-		{4, STORE_FRAME_ASK, 0, 0, STORE_PING},         /* no id */
-		{8, STORE_FRAME_ASK, 1, 0, STORE_PING, 7},      /* more than its parts */
-		{8, STORE_FRAME_ASK, 1, 0, STORE_DMARC_ADD, 0}, /* fewer */
+		{16, STORE_FRAME_ASK, 1, 0, STORE_DMARC_DAY, 8, 7, 7}, /* not a worker's to ask */
+		{4, STORE_FRAME_ASK, 1, 0, STORE_KIND_COUNT},          /* no kind */
+		{4, STORE_FRAME_ASK, 0, 0, STORE_PING},                /* no id */
+		{8, STORE_FRAME_ASK, 1, 0, STORE_PING, 7},             /* more than its parts */
+		{8, STORE_FRAME_ASK, 1, 0, STORE_DMARC_ADD, 0},        /* fewer */
 		{12, STORE_FRAME_ASK, 1, 0, STORE_DMARC_ADD, 0xffffffffu,
 			9}, /* a length that lies */
 		{4, STORE_FRAME_ANSWER, 1, 0, STORE_DONE},
@@ -557,6 +595,7 @@ int main(void)
 		TEST(a_deadline_is_kept),
 		TEST(a_breaker_stops_asking),
 		TEST(an_answer_closes_the_breaker),
+		TEST(deadlines_count_in_a_row),
 		TEST(answers_that_nobody_waits_for_are_ignored),
 		TEST(nonsense_of_the_keeper_ends_the_link),
 		TEST(what_is_too_long_fails),
@@ -567,6 +606,7 @@ int main(void)
 		TEST(what_is_told_is_bounded),
 		TEST(a_long_record_is_cut_behind_a_tag),
 		TEST(ten_signatures_of_bad_bytes_are_left_out),
+		TEST(long_signatures_are_left_out_from_the_end),
 		TEST(the_keeper_survives_a_worker_that_lies),
 		TEST(a_worker_that_goes_is_not_answered),
 		TEST(a_keeper_that_ends_writes_what_it_has),
