@@ -14,9 +14,10 @@ HOSTS = ["a.example", "b.example", "mail.a.example", "mx.b.example", "c.test.exa
 CLIENTS = ["192.0.2.1", "192.0.2.130", "198.51.100.77", "2001:db8::1", "2001:db8:0:1::ffff", "::ffff:192.0.2.1"]
 HELOS = ["mail.a.example", "b.example", "[192.0.2.1]", "single", "MX.b.Example"]
 LOCALS = ["joe", "joe-bloggs", "a.b.c", "joe+tag", "", "x_y=z", "Up-Case", "sp ace", "strong-bad+list.x"]
-BROKEN = ["moo", "a:", "ip4:1.2.3", "ip4:192.0.2.1/33", "ip6:2001:db8::/129", "include", "exists", "all:x", "-all/8", "=x",
-          "a:foo", "a:foo.123", "mx:%{x}.example", "a:%(d).example", "exp=", "redirect=", "include:a.example/24", "ptr/0",
-          "ip4:192.0.2.1//24", "a/024", "a:b.-com", "exists:%{c}.example", "foo=%abc", "a//", "!a", "ip6:192.0.2.1", "ip4",
+BROKEN = ["moo", "a:", "ip4:1.2.3", "ip4:192.0.2.1/33", "ip6:2001:db8::/129", "include", "exists", "all:x", "-all/8",
+          "=x", "a:foo", "a:foo.123", "mx:%{x}.example", "a:%(d).example", "exp=", "redirect=", "include:a.example/24",
+          "ptr/0", "ip4:192.0.2.1//24", "a/024", "a:b.-com", "exists:%{c}.example", "foo=%abc", "a//", "!a",
+          "ip6:192.0.2.1", "ip4",
           "mx:mail.a.example.:25", "a:b\x80.example", "1up=x", "a:%{d9", "%{d}", "a:%%", "ip4:01.2.3.4"]
 LETTERS = "slodivh"
 
@@ -53,7 +54,9 @@ class Generator:
         letter = self.random.choice(LETTERS + "pp" * self.names_client)
         letter = letter.upper() if self.chance(0.1) else letter
         digits = self.some("", "", "1", "2", "3", "12")
-        delimiters = self.some("", "", "", ".", "-", "+-", "_", "=", "/,") if letter in "lLsS" or self.chance(0.1) else ""
+        delimiters = ""
+        if letter in "lLsS" or self.chance(0.1):
+            delimiters = self.some("", "", "", ".", "-", "+-", "_", "=", "/,")
         return "%{" + letter + digits + self.some("", "r") + delimiters + "}"
 
     def target(self):
@@ -61,7 +64,8 @@ class Generator:
         if self.chance(0.8):
             return self.some(host, host, host.upper(), host + ".")
         return self.some(f"{self.macro()}.{host}", f"{self.macro()}.{self.macro()}.{host}", self.macro(),
-                         f"%{{d}}", f"x%%y%_z%-.{host}", f"{host}.%{{o}}", f"a:b/c.{host}", f"a..{host}", "y" * 64 + "." + host,
+                         "%{d}", f"x%%y%_z%-.{host}", f"{host}.%{{o}}", f"a:b/c.{host}", f"a..{host}",
+                         "y" * 64 + "." + host,
                          ".".join([f"%{{{self.some('d', 'o', 'h')}}}"] * 24))
 
     # --- terms ---
@@ -76,8 +80,8 @@ class Generator:
         if self.chance(0.6):
             return "ip4:" + self.some("192.0.2.1", "192.0.2.0", "198.51.100.77", "192.0.2.129", "10.0.0.0") + \
                 self.some("", "", "/24", "/25", "/31", "/0", "/32")
-        return "ip6:" + self.some("2001:db8::1", "2001:DB8::", "2001:db8:0:1::", "::ffff:192.0.2.1", "fe80::", "::1.2.3.4") + \
-            self.some("", "", "/32", "/64", "/127", "/128", "/0")
+        return "ip6:" + self.some("2001:db8::1", "2001:DB8::", "2001:db8:0:1::", "::ffff:192.0.2.1", "fe80::",
+                                  "::1.2.3.4") + self.some("", "", "/32", "/64", "/127", "/128", "/0")
 
     def optional(self):
         return ":" + self.target() if self.chance(0.6) else ""
@@ -101,13 +105,17 @@ class Generator:
         return term.upper() if self.chance(0.03) and "%" not in term else term
 
     def record(self):
-        terms = [self.term() for _ in range(self.some(0, 1, 2) if self.is_calm else self.some(0, 1, 1, 2, 2, 3, 4, 5, 9, 12))]
+        n = self.some(0, 1, 2) if self.is_calm else self.some(0, 1, 1, 2, 2, 3, 4, 5, 9, 12)
+        terms = [self.term() for _ in range(n)]
         if self.chance(0.5):
             terms.append(self.some("-all", "~all", "?all", "+all", "all", "-ALL"))
         if self.chance(0.25):
-            terms.insert(self.random.randrange(len(terms) + 1), self.some("redirect=", "redirect=", "Redirect=") + self.random.choice(self.domains + ["void.example"]))
+            at = self.random.randrange(len(terms) + 1)
+            terms.insert(at, self.some("redirect=", "redirect=", "Redirect=") +
+                         self.random.choice(self.domains + ["void.example"]))
         if self.chance(0.7 if self.is_calm else 0.3):
-            terms.insert(self.random.randrange(len(terms) + 1), self.some("exp=", "exp=", "EXP=") + self.some("e.example", "f.example", "%{l}.e.example"))
+            at = self.random.randrange(len(terms) + 1)
+            terms.insert(at, self.some("exp=", "exp=", "EXP=") + self.some("e.example", "f.example", "%{l}.e.example"))
         separator = self.some(" ", " ", " ", "  ")
         return self.mutated(self.some("v=spf1", "v=spf1", "V=SPF1") + "".join(separator + t for t in terms) +
                             self.some("", "", " ")).encode("latin-1")
@@ -128,7 +136,8 @@ class Generator:
         return self.some("2001:db8::1", "2001:db8::2", "2001:db8:0:1::ffff", "2001:db8:1::1", "fe80::1")
 
     def hosts(self, zone):
-        for name in HOSTS + self.domains + ["joe.a.example", "1.2.0.192.b.example", "c.b.a.a.example", "%25y%2520z.a.example"]:
+        others = ["joe.a.example", "1.2.0.192.b.example", "c.b.a.a.example", "x%y z%20.a.example"]
+        for name in HOSTS + self.domains + others:
             if name == "void.example" and not self.names_client:
                 continue
             for type in ("A", "AAAA"):
@@ -139,7 +148,8 @@ class Generator:
 
     def names(self, zone, client):
         for _ in range(self.some(1, 2, 3) if self.names_client else self.some(0, 1, 2, 3, 12)):
-            zone.add(client, "PTR", self.some(*self.domains * (4 if self.names_client else 1), *HOSTS, "Mail.A.Example"))
+            domains = self.domains * (4 if self.names_client else 1)
+            zone.add(client, "PTR", self.some(*domains, *HOSTS, "Mail.A.Example"))
 
     def break_some(self, zone):
         for name, types in zone.names.items():
@@ -163,8 +173,9 @@ class Generator:
         return zone
 
     def explanation(self):
-        return self.some("No, %{s}!", "see http://x.example/?s=%{S}&ip=%{c}", "%{i} %{ir}.%{v}", "bad %{x}", "100%", "\xef",
-                         "from %{h} to %{r} for %{d2r}%_%%.", "who is %{p} of %{d}?", "%{P2r}%{lr+-.}", "plain. ", "").encode("latin-1")
+        return self.some("No, %{s}!", "see http://x.example/?s=%{S}&ip=%{c}", "%{i} %{ir}.%{v}", "bad %{x}", "100%",
+                         "\xef", "from %{h} to %{r} for %{d2r}%_%%.", "who is %{p} of %{d}?", "%{P2r}%{lr+-.}", "plain. ",
+                         "").encode("latin-1")
 
     def case(self):
         client = self.random.choice(CLIENTS)

@@ -25,8 +25,8 @@ class Ruling:
 RULINGS = [
     Ruling(
         "void-terms", "4.6.4",
-        'What is limited is "the number of terms for which DNS queries return" nothing. pyspf counts the queries, so that '
-        "one mx with three hosts that have no address of the client's family spoils a record.",
+        'What is limited is "the number of terms for which DNS queries return" nothing. pyspf counts the queries, so '
+        "that one mx with three hosts that have no address of the client's family spoils a record.",
         "check_lookups", "self.lookups = self.lookups + 1", "self.lookups += 1; self.term_is_void = False"),
     Ruling(
         "void-terms", "4.6.4", "The other half: the first query of a term counts.",
@@ -37,8 +37,8 @@ RULINGS = [
         "expand", "regex.search(s)", "regex.search(s.replace('%%', 'x'))"),
     Ruling(
         "trivial-recursion", "4.6.4, 5.2",
-        "An include of the domain itself is well-formed; if it is reached, it exceeds the limit of lookups. pyspf refuses "
-        "the record when it reads it, even if a term before it matches.",
+        "An include of the domain itself is well-formed; if it is reached, it exceeds the limit of lookups. pyspf "
+        "refuses the record when it reads it, even if a term before it matches.",
         "validate_mechanism", "if arg == self.d:", "if ':' not in mech:"),
     Ruling(
         "modifiers-twice", "6",
@@ -46,21 +46,21 @@ RULINGS = [
         "check0", "if mod in modifiers:", "if mod in modifiers and mod in ('redirect', 'exp'):"),
     Ruling(
         "modifier-case", "4.6.1, 12",
-        "Names of modifiers are strings of an ABNF, so their case does not matter. pyspf takes REDIRECT= for a modifier that "
-        "nobody knows.",
+        "Names of modifiers are strings of an ABNF, so their case does not matter. pyspf takes REDIRECT= for a "
+        "modifier that nobody knows.",
         "check0", "mod,arg = m", "mod,arg = m[0].lower(),m[1]"),
     Ruling(
         "ptr-trouble", "5.5",
-        "If DNS has trouble with the client's names, ptr does not match, and a name that it has trouble with is skipped. "
-        "pyspf ends with temperror.",
+        "If DNS has trouble with the client's names, ptr does not match, and a name that it has trouble with is "
+        "skipped. pyspf ends with temperror.",
         "validated_ptrs", "self.dns_ptr(self.i)[:max]", "self.untroubled(self.dns_ptr, self.i)[:max]"),
     Ruling(
         "ptr-trouble", "5.5", "The other half: their addresses.",
         "validated_ptrs", "self.dns_a(p,self.A)", "self.untroubled(self.dns_a, p, self.A)"),
     Ruling(
         "mx-order", "5.4",
-        "The hosts of an mx are looked at one after the other, in the order of their preference, until one matches: trouble "
-        "or nothing at a later one is not seen. pyspf asks for all of them first.",
+        "The hosts of an mx are looked at one after the other, in the order of their preference, until one matches: "
+        "trouble or nothing at a later one is not seen. pyspf asks for all of them first.",
         "dns_mx", "return [a for mx in mxnames[:max] for a in self.dns_a(mx[1],self.A)]",
         "return (a for mx in mxnames[:max] for a in self.dns_a(mx[1],self.A))"),
     Ruling(
@@ -72,8 +72,8 @@ RULINGS = [
         "dns_mx", "mxnames.sort()", "mxnames.sort(key=lambda mx: mx[0])"),
     Ruling(
         "redirect-counts", "4.6.4",
-        "A redirect counts as a lookup when it is followed. pyspf counts it when it reads the record, also if a mechanism "
-        "matches.",
+        "A redirect counts as a lookup when it is followed. pyspf counts it when it reads the record, also if a "
+        "mechanism matches.",
         "check0", "elif mod == 'redirect':\n                self.check_lookups()", "elif mod == 'redirect':"),
     Ruling(
         "redirect-counts", "4.6.4", "The other half: now.",
@@ -85,8 +85,8 @@ RULINGS = [
         "__init__", "self.s, self.h = s, h", "self.s, self.h = 'postmaster' * s.startswith('@') + s, h"),
     Ruling(
         "explanation-aside", "4.6.4, 6.2",
-        "What an explanation asks DNS for comes after the result and changes nothing of it. pyspf expands explanations when "
-        "it reads the record, and counts what %{p} asks for in vain.",
+        "What an explanation asks DNS for comes after the result and changes nothing of it. pyspf expands explanations "
+        "when it reads the record, and counts what %{p} asks for in vain.",
         "get_explanation", "return str(self.expand(to_ascii(a[0]), stripdot=False))",
         "return self.aside(lambda: str(self.expand(to_ascii(a[0]), stripdot=False)))"),
     Ruling(
@@ -95,8 +95,8 @@ RULINGS = [
         "validate_mechanism", "if m == 'exists' and not arg:", "if m == 'exists' and ':' not in mech:"),
     Ruling(
         "obsolete-modifiers", "6, 12",
-        "default= and op= are modifiers that nobody knows any more, and have the grammar of those. pyspf does not look at "
-        "what stands behind them.",
+        "default= and op= are modifiers that nobody knows any more, and have the grammar of those. pyspf does not look "
+        "at what stands behind them.",
         "check0", "elif mod == 'default':", "elif mod == ' default':"),
     Ruling(
         "obsolete-modifiers", "6, 12", "The other half: op.",
