@@ -25,8 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-KINDS = ("build", "unit", "talk", "fuzz", "house", "e2e")
-PYTEST = {"house": ["tests/layers", "tests/lib"], "e2e": ["tests/e2e"]}
+KINDS = ("build", "unit", "talk", "fuzz", "house", "oracle", "e2e")
+PYTEST = {"house": ["tests/layers", "tests/lib"], "oracle": ["tests/oracle"], "e2e": ["tests/e2e"]}
 PYTEST_LIMIT_S = 20 * 60
 JOBS = os.cpu_count() or 1
 START = time.monotonic()
