@@ -112,7 +112,7 @@ static bool read_algorithm(struct span value, struct dkim_claim *claim, struct a
 	if (span_equal_nocase(value, SPAN("ed25519-sha256")))
 		claim->algorithm = DKIM_ED25519_SHA256;
 	else if (span_equal_nocase(value, SPAN("rsa-sha1")))
-		/* RFC 8301 3.1: has permanently failed, whatever it would say. */
+		/* RFC 8301 3.1: it has failed for good, whatever it would say. */
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "SHA-1 no longer counts");
 	else if (!span_equal_nocase(value, SPAN("rsa-sha256")))
 		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "unknown algorithm");

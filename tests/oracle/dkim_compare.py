@@ -24,6 +24,7 @@ sys.path.insert(0, str(HERE))
 import dkim_mail  # noqa: E402
 from dkim_verifiers import MOST, Dkimpy, Perl, Postern, tool  # noqa: E402
 
+BATCH = 50  # messages that are handed out together
 Ruling = namedtuple("Ruling", "who ours theirs when why line")
 
 
@@ -112,20 +113,36 @@ class Comparison:
     def close(self):
         return self.postern.child.close(), self.perl.child.close()
 
-    def run(self, generated, mutated):
-        """So many messages, and so many mutations of them in all."""
+    def messages(self, generated, mutated):
+        """So many messages, and so many mutations of them in all; each with how it came to be."""
         for n in range(generated):
             message, made = dkim_mail.signed(self.rng, self.keys, self.perl)
             self.counts["generated"] += 1
-            self.compare(message, made)
+            yield message, made
             for _ in range(mutated * (n + 1) // generated - mutated * n // generated):
                 other, done = dkim_mail.mutated(self.rng, message)
                 self.counts["mutated"] += 1
-                self.compare(other, f"{made}, then {done}")
+                yield other, f"{made}, then {done}"
 
-    def compare(self, message, made):
-        ours = self.postern.verify(message, int(time.time()), self.rng.choice([1, 7, 1000, 100000]))
-        others = {"dkimpy": self.dkimpy.verify(message), "perl": self.perl.verify(message)}
+    def run(self, generated, mutated):
+        batch = []
+        for case in self.messages(generated, mutated):
+            batch.append(case)
+            if len(batch) == BATCH:
+                self.compare(batch)
+                batch = []
+        self.compare(batch)
+
+    def compare(self, batch):
+        messages = [message for message, _ in batch]
+        self.postern.ask(messages, int(time.time()), self.rng.choice([1, 7, 1000, 100000]))
+        self.perl.ask(messages)
+        dkimpy = [self.dkimpy.verify(message) for message in messages]
+        for (message, made), *verdicts in zip(batch, self.postern.answers(messages), dkimpy, self.perl.answers(messages)):
+            self.compare_one(message, made, *verdicts)
+
+    def compare_one(self, message, made, ours, dkimpy, perl):
+        others = {"dkimpy": dkimpy, "perl": perl}
         if len(ours) != min(MOST, len(message.signatures())):
             self.unruled[("count", str(len(ours)), "", "")] = (made, message, 0)
         for number, our in enumerate(ours):

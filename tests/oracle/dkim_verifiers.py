@@ -23,15 +23,12 @@ class Child:
 
     def __init__(self, *command):
         self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.writer = None
 
     def ask(self, request):
-        # Beside reading, for both pipes may be full.
-        writer = threading.Thread(target=self.write, args=(request,))
-        if len(request) > 32768:
-            writer.start()
-        else:
-            self.write(request)
-        return writer
+        """Writes beside what is read, for both pipes may be full."""
+        self.writer = threading.Thread(target=self.write, args=(request,))
+        self.writer.start()
 
     def write(self, request):
         self.process.stdin.write(request)
@@ -43,6 +40,9 @@ class Child:
             raise RuntimeError(f"{self.process.args[0]} ended with {self.process.wait()}")
         return text[:-1]
 
+    def answered(self):
+        self.writer.join()
+
     def close(self):
         self.process.stdin.close()
         self.process.stdout.close()
@@ -53,19 +53,30 @@ class Postern:
     def __init__(self, tool):
         self.child = Child(tool)
 
-    def verify(self, message, now, piece=1000):
+    def ask(self, messages, now, piece=1000):
+        """Of all these, to be answered at once; a body is handed over in pieces."""
+        self.child.ask(b"".join(self.request(message, now, piece) for message in messages))
+
+    @staticmethod
+    def request(message, now, piece):
         section = message.section() + b"\r\n"
         request = [b"message %d %d %d %d %d\n" % (now, len(section), len(message.body), piece, len(message.answers)), section, message.body]
         for name, (outcome, records) in message.answers.items():
             request.append(b"answer %s %d %d\n" % (name.encode(), outcome, len(records)))
             request += [b"%d\n%s" % (len(record), record) for record in records]
-        writer = self.child.ask(b"".join(request))
+        return b"".join(request)
+
+    def answers(self, messages):
+        """For each message its verdicts."""
+        verdicts = [self.answer() for _ in messages]
+        self.child.answered()
+        return verdicts
+
+    def answer(self):
         verdicts = []
         while True:
             words = self.child.line().decode("latin-1").split("\t")
             if len(words) == 1:
-                if writer.ident:
-                    writer.join()
                 return verdicts
             code, problem = words[0], words[8]
             # A body that is only signed in part is good for both others, and a matter of policy for us.
@@ -79,18 +90,28 @@ class Perl:
         self.child = Child("/usr/bin/perl", HERE / "dkim_oracle.pl")
 
     def sign(self, message, path, method, domain, selector, identity, headers):
-        writer = self.child.ask(b"sign\t%d\t%s\n" % (len(message), "\t".join([str(path), method, domain, selector, identity, headers]).encode()) + message)
+        self.child.ask(b"sign\t%d\t%s\n" % (len(message), "\t".join([str(path), method, domain, selector, identity, headers]).encode()) + message)
         text = bytes.fromhex(self.child.line().decode())
-        if writer.ident:
-            writer.join()
+        self.child.answered()
         return text
 
-    def verify(self, message):
+    def ask(self, messages):
+        self.child.ask(b"".join(map(self.request, messages)))
+
+    @staticmethod
+    def request(message):
         request = [b"verify\t%d\t%d\n" % (len(message.bytes()), len(message.answers)), message.bytes()]
         for name, (outcome, records) in message.answers.items():
             request.append(b"%s\t%d\n" % (name.encode(), -1 if outcome == TROUBLE else len(records)))
             request += [b"%d\n%s" % (len(record), record) for record in records]
-        writer = self.child.ask(b"".join(request))
+        return b"".join(request)
+
+    def answers(self, messages):
+        verdicts = [self.answer(message) for message in messages]
+        self.child.answered()
+        return verdicts
+
+    def answer(self, message):
         said, broken = [], None
         while True:
             text = self.child.line().decode("latin-1")
@@ -100,8 +121,6 @@ class Perl:
             if result == "broken":
                 broken = Verdict(False, "broken: " + re.sub(r" at /.*", "", detail))
             said.append((result, detail, bytes.fromhex(field)))
-        if writer.ident:
-            writer.join()
         return [broken] * len(message.signatures()) if broken else self.sort(message, said)
 
     @staticmethod

@@ -6,21 +6,21 @@ import dkim_compare
 
 
 def test_verdicts_are_those_of_dkimpy_and_mail_dkim():
-    comparison = dkim_compare.compare(seed=1, generated=1200, mutated=4800)
+    comparison = dkim_compare.compare(seed=1, generated=800, mutated=3200)
     assert not comparison.unruled, comparison.report()
     assert comparison.ended == (0, 0)
     # The messages are worth comparing: about half of the signatures are good, and most rulings are needed.
-    assert comparison.counts["signatures"] > 6000
+    assert comparison.counts["signatures"] > 4000
     assert comparison.counts["signatures"] * 0.4 < comparison.counts["of them pass"] < comparison.counts["signatures"] * 0.7
     assert len(comparison.ruled) > len(comparison.rulings) / 2
 
 
 @pytest.mark.parametrize("wrong", ["always", "never"])
 def test_a_wrong_verdict_of_ours_is_seen(wrong, monkeypatch):
-    right = dkim_compare.Postern.verify
+    right = dkim_compare.Postern.answer
 
-    def verify(*arguments):
-        return [verdict._replace(passes=wrong == "always") for verdict in right(*arguments)]
+    def answer(postern):
+        return [verdict._replace(passes=wrong == "always") for verdict in right(postern)]
 
-    monkeypatch.setattr(dkim_compare.Postern, "verify", verify)
+    monkeypatch.setattr(dkim_compare.Postern, "answer", answer)
     assert dkim_compare.compare(seed=2, generated=20, mutated=20).unruled
