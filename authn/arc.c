@@ -127,13 +127,9 @@ static bool is_complete(const struct arc_set *set)
 	       set->fields[ARC_SEAL].raw.len;
 }
 
-/* Steps 2 and 3, and what is known of step 4 without keys. */
-static void check_structure(struct arc *arc)
+/* Step 3. */
+static void check_sets(struct arc *arc)
 {
-	const struct arc_set *last = arc->decided ? NULL : arc->sets[arc->n - 1];
-
-	if (last && last->fields[ARC_SEAL].raw.len && last->seal.cv == ARC_CV_FAIL)
-		fail(arc, arc->n, "the sealer found the chain broken");
 	for (unsigned i = 1; !arc->decided && i <= arc->n; i++) {
 		const struct arc_set *set = arc->sets[i - 1];
 
@@ -142,6 +138,16 @@ static void check_structure(struct arc *arc)
 		else if (set->seal.cv != (i == 1 ? ARC_CV_NONE : ARC_CV_PASS))
 			fail(arc, i, i == 1 ? "cv= is not none" : "cv= is not pass");
 	}
+}
+
+/* Steps 2 and 3, and what is known of step 4 without keys. */
+static void check_structure(struct arc *arc)
+{
+	const struct arc_set *last = arc->sets[arc->n - 1];
+
+	if (last->fields[ARC_SEAL].raw.len && last->seal.cv == ARC_CV_FAIL)
+		fail(arc, arc->n, "the sealer found the chain broken");
+	check_sets(arc);
 	if (!arc->decided && last->message.problem)
 		fail(arc, arc->n, last->message.problem);
 }
@@ -161,7 +167,8 @@ struct arc *arc_begin(struct span section, uint64_t now_s, struct arena *arena)
 	arc->arena = arena;
 	arc->now_s = now_s;
 	collect(arc, section);
-	check_structure(arc);
+	if (!arc->decided)
+		check_structure(arc);
 	if (arc->decided)
 		return arc;
 	arc->fields = section.len <= SECTION_MAX ? fields_new(section, arena) : NULL;

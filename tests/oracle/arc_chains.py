@@ -191,7 +191,8 @@ def seal(rng, headers, body, i, options):
         tags.append((b"t", b"%d" % SIGNED_AT))
     tags += options.get("seal_tags", [])
     field = name[KINDS[2]] + b": " + tag_list(rng, tags, odd)
-    signed = b"".join(canon_field(f, "relaxed") for f in chain_of(headers, only=i if options["cv"] == b"fail" else None))
+    covered = chain_of(headers, only=i if options["cv"] == b"fail" else None)
+    signed = b"".join(canon_field(f, "relaxed") for f in covered)
     signed += canon_field(field + b"\r\n", "relaxed")[:-2]
     headers.insert(0, field + fold(rng, sign(signed, key)) + b"\r\n")
 
@@ -365,8 +366,8 @@ def mutate_fields(rng, headers, content):
     arc = [n for n, f in enumerate(headers) if kind_of(f) is not None]
     n = rng.choice(arc)
     other = rng.randrange(len(headers))
-    what = rng.choice(["removed", "doubled", "swapped", "moved", "set removed", "set removed", "any removed", "any doubled",
-                       "from added"])
+    what = rng.choice(["removed", "doubled", "swapped", "moved", "set removed", "set removed", "any removed",
+                       "any doubled", "from added"])
     headers = list(headers)
     label = f"{what} {field_label(headers[n])}"
     if what == "removed":
@@ -487,7 +488,8 @@ def features(label, message):
     for f in fields:
         name, colon, value = f.partition(b":")
         if not colon or re.search(rb"[^!-~]", name):
-            found.add("blank before a colon" if colon and re.fullmatch(rb"[!-~]+\s*", name) else "line that is no field")
+            blank = colon and re.fullmatch(rb"[!-~]+\s*", name)
+            found.add("blank before a colon" if blank else "line that is no field")
         if kind_of(f) == 1:
             tags = dict((t.partition(b"=")[0].strip(), t.partition(b"=")[2].strip()) for t in value.split(b";"))
             found |= {word for tag, word in ((b"l", "has l="), (b"v", "has v="), (b"x", "has x=")) if tag in tags}

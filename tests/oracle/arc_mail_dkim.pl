@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # What Mail::DKIM makes of messages: arc_mail_dkim.pl KEYS < MESSAGES, as arc_tool.c has it. For each, a line comes out:
-# "result TAB details". "slow": it has no answer within a second of CPU (one of its patterns takes time exponential in the
-# tags of a field that has no "i=" as it expects it); so each message has a process of its own.
+# "result TAB details". "slow": it has no answer within a second of CPU (one of its patterns takes time exponential in
+# the tags of a field that has no "i=" as it expects it); so each message has a process of its own.
 use strict;
 use warnings;
 

@@ -102,18 +102,21 @@ static void judge(struct span message, const char *keys, uint64_t now_s)
 
 int main(int argc, char **argv)
 {
-	unsigned long size;
+	char *line = NULL;
+	size_t room = 0;
 
 	if (argc != 3) {
 		fputs("usage: arc_tool KEYS NOW < MESSAGES\n", stderr);
 		return 2;
 	}
-	while (scanf("%lu", &size) == 1 && getchar() == '\n') {
+	while (getline(&line, &room, stdin) > 0) {
+		size_t size = strtoul(line, NULL, 10);
 		char *bytes = memory_new(size + 1);
 
 		ENSURE(fread(bytes, 1, size, stdin) == size);
 		judge(span_make(bytes, size), argv[1], strtoull(argv[2], NULL, 10));
 		free(bytes);
 	}
+	free(line);
 	return 0;
 }
