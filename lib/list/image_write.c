@@ -181,7 +181,7 @@ static void choose_ranges(struct image_head *head, const struct gathered *g)
 {
 	uint64_t span = image_high(&g->firsts[g->n - 1]) - image_high(&g->firsts[0]);
 
-	while (span >> head->range_shift > g->n / RANGE_ITEMS)
+	while (span >> head->range_shift > g->n / RANGE_ITEMS + 1)
 		head->range_shift++;
 	head->n_ranges = (uint32_t)(span >> head->range_shift) + 1;
 }
