@@ -1,7 +1,7 @@
 /*
  * An image is cut off when it is full. A prefix that encloses items on both sides of the cut would
- * have to stand in both: it goes into one more image, of those wide ones, and what stands of it
- * here is dead. There are few: at most one of each length for each cut.
+ * have to stand in both: it is hoisted out, and what stands of it here is dead. There are few: at
+ * most one of each length for each cut.
  */
 #include "lib/list/image_write.h"
 
@@ -32,11 +32,8 @@ struct gathered {
 };
 
 struct image_writer {
-	enum image_kind kind;
-	void (*take)(void *context, struct span bytes);
-	void *context;
-	uint32_t items_max;
-	struct gathered now, wide;
+	struct image_writer_setup setup;
+	struct gathered now;
 	uint32_t around[DEPTH_MAX]; /* numbers of those that enclose the last one, and it */
 	unsigned depth;
 	struct image_item last; /* its texts are in `last_key` */
@@ -265,15 +262,16 @@ static void fill_ranges(struct layout *l, const struct gathered *g)
 	}
 }
 
-static void hand_over(struct image_writer *w, struct gathered *g, bool wide)
+static void hand_over(struct image_writer *w)
 {
+	struct gathered *g = &w->now;
 	struct layout l = {0};
 	size_t words = g->n * sizeof(uint32_t);
 
 	if (g->n == 0)
 		return;
-	lay_out(&l, g, w->kind);
-	l.head->wide = wide;
+	lay_out(&l, g, w->setup.kind);
+	l.head->wide = w->setup.wide;
 	memcpy(l.head->hash_key, w->hash_key, sizeof(w->hash_key));
 	copy(&l, l.head->keys, g->keys, words);
 	copy(&l, l.head->lens, g->lens, words);
@@ -282,32 +280,29 @@ static void hand_over(struct image_writer *w, struct gathered *g, bool wide)
 	copy(&l, l.head->reasons, g->reasons, words);
 	copy(&l, l.head->expiries, g->expiries, words);
 	copy(&l, l.head->pool, g->pool.data, g->pool.len);
-	if (w->kind == IMAGE_TEXT) {
+	if (w->setup.kind == IMAGE_TEXT) {
 		fill_slots(&l, g);
 	} else {
-		fill_firsts(&l, g, w->kind);
+		fill_firsts(&l, g, w->setup.kind);
 		fill_ranges(&l, g);
 	}
-	w->take(w->context, span_make(l.bytes, l.size));
+	w->setup.take(w->setup.context, span_make(l.bytes, l.size));
 	free(l.bytes);
 	empty(g);
 }
 
 /* --- items --- */
 
-struct image_writer *image_writer_new(enum image_kind kind, uint32_t items_max,
-	void (*take)(void *context, struct span bytes), void *context)
+struct image_writer *image_writer_new(const struct image_writer_setup *setup)
 {
 	struct image_writer *w = memory_zeroed(sizeof(*w));
 
-	ENSURE(kind < IMAGE_KINDS && items_max > 0 && items_max <= IMAGE_ITEMS_MAX);
-	w->kind = kind;
-	w->items_max = items_max;
-	w->take = take;
-	w->context = context;
+	ENSURE(setup->kind < IMAGE_KINDS && setup->items_max <= IMAGE_ITEMS_MAX);
+	w->setup = *setup;
+	if (!setup->items_max)
+		w->setup.items_max = IMAGE_ITEMS_MAX;
 	w->last_key = BUFFER_INIT(IMAGE_KEY_MAX);
 	gathered_init(&w->now);
-	gathered_init(&w->wide);
 	ENSURE(getrandom(w->hash_key, sizeof(w->hash_key), 0) == sizeof(w->hash_key));
 	return w;
 }
@@ -338,8 +333,7 @@ static struct span gathered_reason(const struct gathered *g, uint32_t i)
 	return span_make(at + 2, (size_t)(at[0] | at[1] << 8));
 }
 
-/* The image ends here: those that are still open go to the wide ones. Their parents there are
- * those of this cut, or of one before it. */
+/* The image ends here: those that are still open go on in the next one. */
 static void hoist(struct image_writer *w)
 {
 	for (unsigned i = 0; i < w->depth; i++) {
@@ -348,7 +342,7 @@ static void hoist(struct image_writer *w)
 			.reason = gathered_reason(&w->now, number),
 			.expires_s = w->now.expiries[number]};
 
-		gather(&w->wide, w->kind, &item, IMAGE_NONE);
+		w->setup.hoist(w->setup.context, &item);
 		w->now.expiries[number] = IMAGE_GONE;
 		w->now.has_expiries = true;
 	}
@@ -357,7 +351,7 @@ static void hoist(struct image_writer *w)
 
 static bool is_full(const struct image_writer *w)
 {
-	return w->now.n == w->items_max || w->now.pool.len >= IMAGE_POOL_MAX;
+	return w->now.n == w->setup.items_max || w->now.pool.len >= IMAGE_POOL_MAX;
 }
 
 static void remember(struct image_writer *w, const struct image_item *item)
@@ -372,43 +366,22 @@ static void remember(struct image_writer *w, const struct image_item *item)
 bool image_write(struct image_writer *w, const struct image_item *item)
 {
 	ENSURE(item->key.len <= IMAGE_KEY_MAX && item->item.len <= IMAGE_KEY_MAX);
-	ENSURE(w->kind == IMAGE_TEXT ||
-		item->network.ip.family == (w->kind == IMAGE_V4 ? IP_V4 : IP_V6));
-	if (w->begun && image_compare(w->kind, &w->last, item) >= 0)
+	ENSURE(w->setup.kind == IMAGE_TEXT ||
+		item->network.ip.family == (w->setup.kind == IMAGE_V4 ? IP_V4 : IP_V6));
+	if (w->begun && image_compare(w->setup.kind, &w->last, item) >= 0)
 		return false;
 	remember(w, item);
-	if (w->kind != IMAGE_TEXT)
+	if (w->setup.kind != IMAGE_TEXT)
 		close_apart(w, item);
 	if (is_full(w)) {
 		hoist(w);
-		hand_over(w, &w->now, false);
+		hand_over(w);
 	}
-	if (w->kind != IMAGE_TEXT)
+	if (w->setup.kind != IMAGE_TEXT)
 		w->around[w->depth] = w->now.n;
-	gather(&w->now, w->kind, item, w->depth ? w->around[w->depth - 1] : IMAGE_NONE);
-	w->depth += w->kind != IMAGE_TEXT;
+	gather(&w->now, w->setup.kind, item, w->depth ? w->around[w->depth - 1] : IMAGE_NONE);
+	w->depth += w->setup.kind != IMAGE_TEXT;
 	return true;
-}
-
-/* The wide ones are in order already: cuts come one behind the other, and what one hoists begins
- * behind what those before it hoisted, or is around it and was hoisted before. */
-static void hand_over_wide(struct image_writer *w)
-{
-	struct image_writer *again;
-
-	if (w->wide.n == 0)
-		return;
-	again = image_writer_new(w->kind, IMAGE_ITEMS_MAX, w->take, w->context);
-	for (uint32_t i = 0; i < w->wide.n; i++) {
-		struct image_item item = {.network = gathered_network(&w->wide, i),
-			.reason = gathered_reason(&w->wide, i),
-			.expires_s = w->wide.expiries[i]};
-
-		ENSURE(image_write(again, &item));
-	}
-	ENSURE(again->wide.n == 0); /* at most DEPTH_MAX for each cut: one image */
-	hand_over(again, &again->now, true);
-	image_writer_end(&again, NULL);
 }
 
 void image_writer_end(struct image_writer **writer, const struct image_item *next)
@@ -417,14 +390,12 @@ void image_writer_end(struct image_writer **writer, const struct image_item *nex
 
 	if (!w)
 		return;
-	if (next && w->kind != IMAGE_TEXT) {
+	if (next && w->setup.kind != IMAGE_TEXT) {
 		close_apart(w, next);
 		hoist(w);
 	}
-	hand_over(w, &w->now, false);
-	hand_over_wide(w);
+	hand_over(w);
 	gathered_free(&w->now);
-	gathered_free(&w->wide);
 	buffer_free(&w->last_key);
 	free(w);
 	*writer = NULL;

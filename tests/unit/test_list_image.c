@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/fail.h"
 #include "lib/list/image_write.h"
@@ -128,6 +129,8 @@ struct made {
 	size_t n, released;
 	uint64_t next_id;
 	bool changes;
+	struct image_item wide[ITEMS];
+	size_t n_wide;
 };
 
 static void take(void *context, struct span bytes)
@@ -151,15 +154,44 @@ static void release(void *context, struct span bytes)
 	made->released++;
 }
 
+/* Texts are those of the items that were written: they stay. */
+static void hoist(void *context, const struct image_item *item)
+{
+	struct made *made = context;
+
+	made->wide[made->n_wide] = *item;
+	made->wide[made->n_wide++].reason =
+		span_text(item->reason.len ? strndup(item->reason.at, item->reason.len) : "");
+}
+
+static void write_wide(struct made *made, enum image_kind kind)
+{
+	struct image_writer *writer = image_writer_new(&(struct image_writer_setup){
+		.kind = kind, .wide = true, .take = take, .context = made});
+
+	for (size_t i = 0; i < made->n_wide; i++) {
+		assert_true(image_write(writer, &made->wide[i]));
+		if (made->wide[i].reason.len)
+			free((char *)made->wide[i].reason.at);
+	}
+	made->n_wide = 0;
+	image_writer_end(&writer, NULL);
+}
+
 static void write_all(struct made *made, const struct image_item *items, size_t n,
 	enum image_kind kind, uint32_t items_max, const struct image_item *next)
 {
-	struct image_writer *writer = image_writer_new(kind, items_max, take, made);
+	struct image_writer *writer = image_writer_new(&(struct image_writer_setup){.kind = kind,
+		.items_max = items_max,
+		.take = take,
+		.hoist = hoist,
+		.context = made});
 
 	for (size_t i = 0; i < n; i++)
 		assert_true(image_write(writer, &items[i]));
 	image_writer_end(&writer, next);
 	assert_null(writer);
+	write_wide(made, kind);
 }
 
 static void made_free(struct made *made)
@@ -311,7 +343,8 @@ static void test_items_out_of_order_are_refused(void **state)
 
 	(void)state;
 	made.view = list_view_new(release, &made);
-	writer = image_writer_new(IMAGE_V4, IMAGE_ITEMS_MAX, take, &made);
+	writer = image_writer_new(&(struct image_writer_setup){
+		.kind = IMAGE_V4, .take = take, .hoist = hoist, .context = &made});
 	assert_true(image_write(writer, &large));
 	assert_false(image_write(writer, &large));
 	assert_false(image_write(writer, &small));
@@ -323,7 +356,8 @@ static void test_items_out_of_order_are_refused(void **state)
 static void test_nothing_is_no_image(void **state)
 {
 	struct made made = {.next_id = 1};
-	struct image_writer *writer = image_writer_new(IMAGE_TEXT, IMAGE_ITEMS_MAX, take, &made);
+	struct image_writer *writer = image_writer_new(
+		&(struct image_writer_setup){.kind = IMAGE_TEXT, .take = take, .context = &made});
 
 	(void)state;
 	image_writer_end(&writer, NULL);
@@ -350,8 +384,8 @@ static void test_torn_images_are_survived(void **state)
 	(void)state;
 	for (int kind = 0; kind < IMAGE_KINDS; kind++) {
 		struct span whole = SPAN_NONE;
-		struct image_writer *writer =
-			image_writer_new((enum image_kind)kind, IMAGE_ITEMS_MAX, collect, &whole);
+		struct image_writer *writer = image_writer_new(&(struct image_writer_setup){
+			.kind = (enum image_kind)kind, .take = collect, .context = &whole});
 
 		chance_state = 7;
 		draw_model(&model, (enum image_kind)kind, 50);

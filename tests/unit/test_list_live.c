@@ -46,7 +46,8 @@ static int by_order(const void *a, const void *b)
 
 static void write_kind(struct both *b, enum image_kind kind, struct image_item *items, size_t n)
 {
-	struct image_writer *writer = image_writer_new(kind, IMAGE_ITEMS_MAX, take, b);
+	struct image_writer *writer = image_writer_new(
+		&(struct image_writer_setup){.kind = kind, .take = take, .context = b});
 
 	sorted_kind = kind;
 	qsort(items, n, sizeof(*items), by_order);
