@@ -5,6 +5,7 @@
  */
 #include "policy/list.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/fail.h"
@@ -12,7 +13,7 @@
 #include "policy/list_item.h"
 #include "policy/list_table.h"
 
-enum { DIGEST_MAX = 64, FIRST_ITEMS = 16 };
+enum { DIGEST_MAX = 64, FIRST_ITEMS = 16, DOMAIN_LABELS_MAX = 128 };
 
 /* Where an item stands in the pool. */
 struct item {
@@ -24,6 +25,8 @@ struct item {
 struct list {
 	enum list_type type;
 	enum { LIST_FILLING, LIST_SEALED } state;
+	const struct list_view *view; /* borrowed; NULL: it holds its items itself, below */
+	const struct clock *clock;    /* borrowed; of a view */
 	list_digest *digest;
 	domain_ascii *ascii; /* NULL: domains stay as written */
 	struct buffer pool;
@@ -75,6 +78,20 @@ struct list *list_new(enum list_type type, list_digest *digest, domain_ascii *as
 	list->digest = digest;
 	list->ascii = ascii;
 	list->pool = BUFFER_INIT(UINT32_MAX);
+	return list;
+}
+
+struct list *list_new_live(enum list_type type, list_digest *digest, const struct list_view *view,
+	const struct clock *clock)
+{
+	struct list *list = list_new(type, digest, NULL);
+
+	list->state = LIST_SEALED;
+	list->view = view;
+	list->clock = clock;
+	/* What it holds is not known here: any. */
+	list->labels_max = DOMAIN_LABELS_MAX;
+	list->digits[32] = list->digits[40] = list->digits[64] = type == LIST_HASH;
 	return list;
 }
 
@@ -268,6 +285,8 @@ void list_seal(struct list *list)
 size_t list_count(const struct list *list)
 {
 	ENSURE(list->state == LIST_SEALED);
+	if (list->view)
+		return list_view_count(list->view);
 	return holds_addresses(list) ? list->cidr.count : list->table.count;
 }
 
@@ -282,7 +301,39 @@ size_t list_size(const struct list *list)
 static bool is_hit(const struct list *list, uint32_t number, struct list_hit *hit)
 {
 	if (hit)
-		*hit = (struct list_hit){item_text(list, number), item_reason(list, number)};
+		*hit = (struct list_hit){
+			.item = item_text(list, number), .reason = item_reason(list, number)};
+	return true;
+}
+
+static uint32_t now_s(const struct list *list)
+{
+	return (uint32_t)(clock_wall_ms(list->clock) / 1000);
+}
+
+static struct span write_network(const struct cidr *network, struct list_hit *hit)
+{
+	bool alone = network->prefix_bits == (network->ip.family == IP_V4 ? 32 : 128);
+	char text[IP_TEXT_SIZE];
+
+	ip_format(&network->ip, text);
+	if (alone)
+		snprintf(hit->network, sizeof(hit->network), "%s", text);
+	else
+		snprintf(hit->network, sizeof(hit->network), "%s/%u", text, network->prefix_bits);
+	return span_text(hit->network);
+}
+
+static bool match_view_ip(const struct list *list, const struct ip *ip, struct list_hit *hit)
+{
+	struct image_item item;
+
+	if (!list_view_find_ip(list->view, ip, now_s(list), &item))
+		return false;
+	if (hit) {
+		hit->item = write_network(&item.network, hit);
+		hit->reason = item.reason;
+	}
 	return true;
 }
 
@@ -291,7 +342,22 @@ bool list_match_ip(const struct list *list, const struct ip *ip, struct list_hit
 	uint32_t number;
 
 	ENSURE(list->state == LIST_SEALED && holds_addresses(list));
+	if (list->view)
+		return match_view_ip(list, ip, hit);
 	return list_cidr_find(&list->cidr, ip, &number) && is_hit(list, number, hit);
+}
+
+static bool match_view_key(const struct list *list, struct span key, struct list_hit *hit)
+{
+	struct image_item item;
+
+	if (!list_view_find_key(list->view, key, now_s(list), &item))
+		return false;
+	if (hit) {
+		hit->item = item.item;
+		hit->reason = item.reason;
+	}
+	return true;
 }
 
 static bool match_key(const struct list *list, struct span key, struct list_hit *hit)
@@ -299,6 +365,8 @@ static bool match_key(const struct list *list, struct span key, struct list_hit 
 	struct list_probe probe;
 	uint32_t number;
 
+	if (list->view)
+		return match_view_key(list, key, hit);
 	return find(list, key, &probe, &number) && is_hit(list, number, hit);
 }
 

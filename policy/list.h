@@ -1,9 +1,12 @@
 /*
- * list: what rules look values up in: `list NAME : TYPE { ... }` or `from file "..."`. A list is
- * filled, then sealed; from then on it never changes, may be shared, and a lookup allocates
- * nothing.
+ * list: what rules look values up in: `list NAME : TYPE { ... }`, `from file "..."` or `from store
+ * "..."`. A list is filled, then sealed; from then on it never changes, may be shared, and a lookup
+ * allocates nothing.
  *
  *     filling --list_add, list_read--> filling --list_seal--> sealed --list_match_*--> sealed
+ *
+ * One from the store is sealed from the beginning, and what it holds is a view that changes under
+ * it (lib/list/view.h); the same items match the same values.
  *
  * What an item may be, and what it stands for:
  *
@@ -30,9 +33,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/ip.h"
 #include "lib/base/span.h"
+#include "lib/list/view.h"
 #include "policy/diagnostic.h"
 #include "policy/facts.h"
 
@@ -47,10 +52,11 @@ enum {
 struct list;
 
 /* What matched: the item as written, its domain in ASCII, and its reason, empty when it has none;
- * both borrowed from the list. */
+ * both borrowed from the list, or from this struct, which is not copied. */
 struct list_hit {
 	struct span item;
 	struct span reason;
+	char network[IP_TEXT_SIZE + 4]; /* private */
 };
 
 /* The digest of a text, as so many hex digits in small letters: 32 for MD5, 40 for SHA-1, 64 for
@@ -64,6 +70,12 @@ const char *list_type_name(enum list_type type);
 /* digest: for LIST_HASH, otherwise NULL. ascii: for LIST_DOMAIN and LIST_MAIL, whose items are kept
  * with their domains so; NULL: as written. */
 struct list *list_new(enum list_type type, list_digest *digest, domain_ascii *ascii);
+
+/* A list from the store: what the view holds at each lookup, but for what has expired by the clock.
+ * Both are borrowed. Its keys are those of list_item_key, in small letters. */
+struct list *list_new_live(enum list_type type, list_digest *digest, const struct list_view *view,
+	const struct clock *clock);
+
 void list_free(struct list **list);
 enum list_type list_type(const struct list *list);
 
@@ -95,7 +107,7 @@ void list_read(struct list *list, struct diagnostics *d);
 /* Makes it fit for lookups; call once, behind the last item. */
 void list_seal(struct list *list);
 
-/* Different items; of a sealed list. */
+/* Different items; of a sealed list. Of one from the store about as many (list_view_count). */
 size_t list_count(const struct list *list);
 
 /* Bytes of memory that it holds. */

@@ -132,17 +132,19 @@ static void classify(struct policy *p, size_t i)
 
 /* --- tests whose truth is remembered --- */
 
-/* Those that walk over texts or over many values. */
-static bool is_costly(const struct test *t)
+/* Those that walk over texts or over many values; and those whose list may change between two
+ * looks, since what was certain must stay so. */
+static bool is_remembered(const struct test *t)
 {
 	return t->verdict == VERDICT_NO &&
-	       (t->op == OP_MATCHES || t->op == OP_CONTAINS || t->quantifier != QUANTIFIER_ONE);
+	       (t->op == OP_MATCHES || t->op == OP_CONTAINS || t->quantifier != QUANTIFIER_ONE ||
+		       (t->operand == OPERAND_LIST && t->list->origin == LIST_STORE));
 }
 
 static void number_memos(struct policy *p, const struct expr *e)
 {
 	/* Rules made from one `for` share its tests. */
-	if (e->kind == EXPR_TEST && e->test->memo == 0 && is_costly(e->test))
+	if (e->kind == EXPR_TEST && e->test->memo == 0 && is_remembered(e->test))
 		e->test->memo = (unsigned)p->n_memos++;
 	for (const struct expr *child = e->first; child; child = child->next)
 		number_memos(p, child);

@@ -192,7 +192,7 @@ static bool hit_of_expr(const struct render *r, const struct expr *e, struct lis
 
 static bool add_hit(struct buffer *out, const struct render *r, bool reason)
 {
-	struct list_hit hit = {SPAN_NONE, SPAN_NONE};
+	struct list_hit hit = {.item = SPAN_NONE};
 	struct span text;
 
 	if (!r->rule->when || !hit_of_expr(r, r->rule->when, &hit))

@@ -120,7 +120,7 @@ static size_t weight(enum list_type type, struct span item)
 static void compare(
 	const struct list *list, const struct singles *singles, enum lookup how, struct span value)
 {
-	struct list_hit hit, best = {SPAN_NONE, SPAN_NONE}, other;
+	struct list_hit hit, best = {.item = SPAN_NONE}, other;
 	bool found = look_up(list, how, value, &hit), expected = false;
 
 	for (size_t i = 0; i < singles->count; i++) {

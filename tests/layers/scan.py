@@ -11,20 +11,21 @@ import re
 import sys
 from pathlib import Path
 
-BASE, MAIL, NET, AUTHN, STORE = "lib/base", "lib/mail", "lib/net", "lib/authn", "lib/store"
-LIBRARIES = {BASE, MAIL, NET, AUTHN, STORE}
+BASE, LIST, MAIL, NET, AUTHN, STORE = "lib/base", "lib/list", "lib/mail", "lib/net", "lib/authn", "lib/store"
+LIBRARIES = {BASE, LIST, MAIL, NET, AUTHN, STORE}
 PROXY = ["config", "message", "backend", "session", "process"]  # each sees those before it
 CARRIER = LIBRARIES | {"policy", "filters", "proxy"} | {f"proxy/{room}" for room in PROXY}
 
 # folder: the folders, or single headers, that it may include. Itself always.
 LAYERS = {
     BASE: set(),
+    LIST: {BASE},
     MAIL: {BASE},
     NET: {BASE},
     AUTHN: {BASE, NET},
-    STORE: {BASE, NET},
+    STORE: {BASE, LIST, NET},
     "authn": {BASE, MAIL, AUTHN},
-    "policy": {BASE},
+    "policy": {BASE, LIST},
     "filters": LIBRARIES | {"policy/facts.h"},
     **{f"proxy/{room}": LIBRARIES | {"policy"} | {f"proxy/{lower}" for lower in PROXY[:i]}
        | ({"filters"} if i >= PROXY.index("session") else set())
@@ -50,7 +51,7 @@ NARROW = {
 }
 
 # Folders that do no input or output and so never see what does it.
-PURE = {BASE: "uv.h openssl/", MAIL: "uv.h openssl/ sys/socket.h", "policy": "uv.h openssl/ sys/socket.h"}
+PURE = {BASE: "uv.h openssl/", LIST: "uv.h openssl/ sys/socket.h", MAIL: "uv.h openssl/ sys/socket.h", "policy": "uv.h openssl/ sys/socket.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 

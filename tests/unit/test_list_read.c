@@ -44,7 +44,7 @@ static void expect_line(enum list_type type, const char *line, const char *value
 	const char *reason)
 {
 	struct outcome o = read_text(type, line);
-	struct list_hit hit = {SPAN_NONE, SPAN_NONE};
+	struct list_hit hit = {.item = SPAN_NONE};
 	struct ip ip;
 	bool found;
 
