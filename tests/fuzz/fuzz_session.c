@@ -84,7 +84,7 @@ static const char *const rule_texts[RULE_SETS] = {"",
 	"rule f { when any dnsbl(\"u.example\", url.domain) in 127.0.0.2 then discard \"f\" }\n"
 	"rule g { when body contains \"keep\" then quarantine \"{body}\" }\n"
 	"rule h { when mail.mx == no and message.size > 20 then delay 3s }\n"
-	"rule i { when (dkim == pass or spf == fail) and rcpt.local == \"e\" on error defer unless "
+	"rule i { when (virus or rspamd.score > 5) and rcpt.local == \"e\" on error defer unless "
 	"subject contains \"x\" "
 	"then "
 	"reject }\n"

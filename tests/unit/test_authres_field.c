@@ -15,8 +15,8 @@ static const char *const valid[] = {
 	"spf=pass smtp.mailfrom=alice@example.com",
 	"spf=pass smtp.helo=mx.example.com",
 	"spf/1=pass smtp.mailfrom=example.com",
-	"dkim=pass header.d=example.com header.s=s1 header.i=@example.com header.b=aB/+c9== "
-	"header.a=rsa-sha256",
+	("dkim=pass header.d=example.com header.s=s1 header.i=@example.com header.b=aB/+c9== "
+	 "header.a=rsa-sha256"),
 	"dkim=fail reason=\"signature did not verify\" header.d=example.com",
 	"dkim=fail (no key) reason=bad header.d=example.com",
 	"dkim=fail(tight)(two) header.d=example.com(of the key)",

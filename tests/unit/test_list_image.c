@@ -154,14 +154,19 @@ static void release(void *context, struct span bytes)
 	made->released++;
 }
 
-/* Texts are those of the items that were written: they stay. */
+static struct span copy_text(struct span text)
+{
+	char *copy = memory_new(text.len + 1);
+
+	return span_make(memcpy(copy, text.len ? text.at : "", text.len), text.len);
+}
+
 static void hoist(void *context, const struct image_item *item)
 {
 	struct made *made = context;
 
 	made->wide[made->n_wide] = *item;
-	made->wide[made->n_wide++].reason =
-		span_text(item->reason.len ? strndup(item->reason.at, item->reason.len) : "");
+	made->wide[made->n_wide++].reason = copy_text(item->reason);
 }
 
 static void write_wide(struct made *made, enum image_kind kind)
@@ -171,8 +176,7 @@ static void write_wide(struct made *made, enum image_kind kind)
 
 	for (size_t i = 0; i < made->n_wide; i++) {
 		assert_true(image_write(writer, &made->wide[i]));
-		if (made->wide[i].reason.len)
-			free((char *)made->wide[i].reason.at);
+		free((char *)made->wide[i].reason.at);
 	}
 	made->n_wide = 0;
 	image_writer_end(&writer, NULL);
