@@ -41,7 +41,7 @@ def send(p, source, domain, times=1, sender=None, end="\r\n"):
 
 def start(postern, sink, dns):
     return postern(sink(), hello=proxy_header.v1(GOOD), listen=LISTEN, rules=RULES, dns=dns(ZONE),
-                   more="authentication_results always")
+                   results="always")
 
 
 def test_messages_become_rows(sink, postern, dns, tmp_path):
@@ -90,7 +90,7 @@ def test_kill_9_of_the_keeper_loses_no_row(sink, postern, dns):
 def test_an_orderly_end_writes_all(sink, dns):
     """The keeper hears what workers told last, however soon they ended."""
     server = dns(ZONE)
-    p = Postern(sink(), listen=LISTEN, rules=RULES, dns=server, more="authentication_results always")
+    p = Postern(sink(), listen=LISTEN, rules=RULES, dns=server, results="always")
     kept = p.directory.with_name(p.directory.name + ".db")
     try:
         p.start().ready(proxy_header.v1(GOOD))
