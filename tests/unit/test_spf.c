@@ -421,8 +421,8 @@ static void test_domains_that_can_have_no_record_have_none(void **state)
 {
 	static const char *const domains[] = {"", "single", "single.", "a..example", ".a.example",
 		"[192.0.2.1]",
-		"b\xc3\xbc"
-		"cher.example",
+		("b\xc3\xbc"
+		 "cher.example"),
 		"a123456789012345678901234567890123456789012345678901234567890123.example"};
 
 	(void)state;
