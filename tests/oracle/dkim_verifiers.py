@@ -125,8 +125,8 @@ class Perl:
 
     @staticmethod
     def usual(text):
-        """It writes the hash that it found into bh=."""
-        return re.sub(rb"bh=[^;]*", b"", re.sub(rb"\s", b"", text))
+        """It writes the hash that it found into bh=, which it adds where there is none."""
+        return re.sub(rb"bh=[^;]*|;", b"", re.sub(rb"\s", b"", text))
 
     @staticmethod
     def sort(message, said):
