@@ -138,7 +138,8 @@ class Comparison:
         self.postern.ask(messages, int(time.time()), self.rng.choice([1, 7, 1000, 100000]))
         self.perl.ask(messages)
         dkimpy = [self.dkimpy.verify(message) for message in messages]
-        for (message, made), *verdicts in zip(batch, self.postern.answers(messages), dkimpy, self.perl.answers(messages)):
+        for (message, made), *verdicts in zip(batch, self.postern.answers(messages), dkimpy,
+                                              self.perl.answers(messages)):
             self.compare_one(message, made, *verdicts)
 
     def compare_one(self, message, made, ours, dkimpy, perl):
@@ -156,8 +157,8 @@ class Comparison:
 
     def judge(self, who, our, their, subject, example):
         for ruling in self.rulings:
-            if (ruling.who == who and fnmatch.fnmatchcase(our.why, ruling.ours) and fnmatch.fnmatchcase(their.why, ruling.theirs)
-                    and WHEN[ruling.when](subject)):
+            fits = fnmatch.fnmatchcase(our.why, ruling.ours) and fnmatch.fnmatchcase(their.why, ruling.theirs)
+            if ruling.who == who and fits and WHEN[ruling.when](subject):
                 self.ruled[ruling] += 1
                 return
         self.counts["without a ruling"] += 1
@@ -166,9 +167,11 @@ class Comparison:
     def report(self):
         lines = [f"{count:8} {what}" for what, count in self.counts.items()]
         for ruling in self.rulings:
-            lines.append(f"{self.ruled[ruling]:8} {ruling.who}: ours '{ruling.ours}', theirs '{ruling.theirs}', {ruling.when or 'always'}")
+            what = f"ours '{ruling.ours}', theirs '{ruling.theirs}', {ruling.when or 'always'}"
+            lines.append(f"{self.ruled[ruling]:8} {ruling.who}: {what}")
         for (who, *verdicts), (made, message, number) in self.unruled.items():
-            lines.append(f"NO RULING: {who}: ours {verdicts[0]!r}, theirs {verdicts[1]!r}: signature {number} of {made}:")
+            lines.append(f"NO RULING: {who}: ours {verdicts[0]!r}, theirs {verdicts[1]!r}:")
+            lines.append(f"    signature {number} of {made}")
             lines.append(f"    {message.bytes()[:4000]!r}\n    {message.answers}")
         return "\n".join(lines)
 
