@@ -44,16 +44,29 @@ static size_t records_read(struct span text, struct answer_record records[RECORD
 	return n;
 }
 
-static void answer_want(struct answers *answers, const struct answer *want, struct span records,
-	struct arena *arena)
+/* The keys' records, made once; NULL: it has none of its own. */
+static const char *record_of(char selector)
 {
-	static const enum sign_key keys[] = {['a'] = SIGN_RSA_1024,
-		['b'] = SIGN_RSA_2048,
-		['c'] = SIGN_RSA_768,
-		['e'] = SIGN_ED25519};
+	static const enum sign_key keys[] = {SIGN_RSA_1024, SIGN_RSA_2048, SIGN_RSA_768};
+	static char *records[4];
+	static struct arena *arena;
+	size_t at = selector == 'e' ? 3 : (size_t)(selector - 'a');
+
+	if (at > 3 || selector == 'd')
+		return NULL;
+	if (!arena)
+		arena = arena_new(ARENA_BYTES);
+	if (!records[at])
+		records[at] = sign_record(at == 3 ? SIGN_ED25519 : keys[at], arena);
+	return records[at];
+}
+
+static void answer_want(struct answers *answers, const struct answer *want, struct span records)
+{
 	struct answer_record own[RECORDS_MAX] = {{.text = SPAN_NONE}};
 	struct answer answer = *want;
 	char selector = want->name.len > 1 && want->name.at[1] == '.' ? want->name.at[0] : '?';
+	const char *record = record_of(selector);
 
 	answer.records = own;
 	answer.n_records = 1;
@@ -61,8 +74,8 @@ static void answer_want(struct answers *answers, const struct answer *want, stru
 		answer.outcome = ANSWER_NXDOMAIN;
 	else if (selector == 'y')
 		answer.outcome = ANSWER_TROUBLE;
-	else if (selector >= 'a' && selector <= 'e' && selector != 'd')
-		own[0].text = span_text(sign_record(keys[(unsigned char)selector], arena));
+	else if (record)
+		own[0].text = span_text(record);
 	else
 		answer.n_records = records_read(records, own);
 	ENSURE(answers_add(answers, &answer));
@@ -76,7 +89,7 @@ static void answer_wants(const struct dkim_check *check, struct answers *answers
 	dkim_check_wants(check, answers, &wants);
 	ENSURE(wants.n <= DKIM_SIGNATURES_MAX);
 	for (size_t i = 0; i < wants.n; i++)
-		answer_want(answers, &wants.items[i], records, arena);
+		answer_want(answers, &wants.items[i], records);
 	wants.n = 0;
 	dkim_check_wants(check, answers, &wants);
 	ENSURE(wants.n == 0);

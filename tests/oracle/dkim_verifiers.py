@@ -60,7 +60,8 @@ class Postern:
     @staticmethod
     def request(message, now, piece):
         section = message.section() + b"\r\n"
-        request = [b"message %d %d %d %d %d\n" % (now, len(section), len(message.body), piece, len(message.answers)), section, message.body]
+        request = [b"message %d %d %d %d %d\n" % (now, len(section), len(message.body), piece, len(message.answers)),
+                   section, message.body]
         for name, (outcome, records) in message.answers.items():
             request.append(b"answer %s %d %d\n" % (name.encode(), outcome, len(records)))
             request += [b"%d\n%s" % (len(record), record) for record in records]
@@ -90,7 +91,8 @@ class Perl:
         self.child = Child("/usr/bin/perl", HERE / "dkim_oracle.pl")
 
     def sign(self, message, path, method, domain, selector, identity, headers):
-        self.child.ask(b"sign\t%d\t%s\n" % (len(message), "\t".join([str(path), method, domain, selector, identity, headers]).encode()) + message)
+        words = [str(len(message)), str(path), method, domain, selector, identity, headers]
+        self.child.ask("\t".join(["sign", *words]).encode() + b"\n" + message)
         text = bytes.fromhex(self.child.line().decode())
         self.child.answered()
         return text
@@ -125,8 +127,8 @@ class Perl:
 
     @staticmethod
     def usual(text):
-        """It writes the hash that it found into bh=."""
-        return re.sub(rb"bh=[^;]*", b"", re.sub(rb"\s", b"", text))
+        """It writes the hash that it found into bh=, which it adds where there is none."""
+        return re.sub(rb"bh=[^;]*|;", b"", re.sub(rb"\s", b"", text))
 
     @staticmethod
     def sort(message, said):
@@ -182,7 +184,8 @@ class Dkimpy:
     @staticmethod
     def usual(text):
         """Without what differs from message to message."""
-        return re.sub(r"\(.*\)|: b'.*|b'.*|: a.*_domainkey.*|(?<=record).*", "", text, flags=re.S).strip()[:60] or "key record"
+        return re.sub(r"\(.*\)|: b'.*|b'.*|: a.*_domainkey.*|(?<=record).*", "", text,
+                      flags=re.S).strip()[:60] or "key record"
 
 
 def tool():
