@@ -306,20 +306,16 @@ static struct span own_value(struct span field, struct span value)
 
 /* The library cuts out what follows "b=" before it hashes a field, and knows that by the one letter
  * before the sign: so a b= that is set off from its sign stays in, and the value of a tag "ab="
- * goes. And it sees no case in names. */
+ * goes. */
 static bool tag_is_misread(const struct tag *tag)
 {
 	bool is_b = span_equal(tag->name, SPAN("b"));
 	bool looks_so =
 		tag->name.at[tag->name.len - 1] == 'b' && tag->name.at[tag->name.len] == '=';
 
-	if (is_b != looks_so)
-		return true;
-	for (size_t i = 0; i < COUNT_OF(rules); i++)
-		if (span_equal_nocase(tag->name, span_text(rules[i].name)) &&
-			!span_equal(tag->name, span_text(rules[i].name)))
-			return true;
-	return false;
+	/* Of names of more than one letter it takes only the first as it stands. */
+	return is_b != looks_so ||
+	       (span_equal_nocase(tag->name, SPAN("bh")) && !span_equal(tag->name, SPAN("bh")));
 }
 
 /* It takes nothing but blanks between a name and its colon. */

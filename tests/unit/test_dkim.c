@@ -686,6 +686,11 @@ static void test_h_may_name_all_fields_and_more(void **state)
 	answer_key(f, sign_record(SIGN_RSA_1024, f->arena));
 	verify_text(f, arena_print(f->arena, "%s" FIELDS, sign_field(&how, f->arena)), BODY);
 	expect(f, DKIM_IS_PASS, "");
+	/* Its own field as well. */
+	how.tags = "v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=k; "
+		   "h=from:to:dkim-signature:x; ";
+	verify_text(f, arena_print(f->arena, "%s" FIELDS, sign_field(&how, f->arena)), BODY);
+	expect(f, DKIM_IS_FAIL, "the signed fields have changed");
 }
 
 static void test_tags_that_it_misreads(void **state)
@@ -694,7 +699,7 @@ static void test_tags_that_it_misreads(void **state)
 	static const char *const tags[] = {
 		TAGS "ab=value; ",
 		TAGS "ab=value; b_b=; ",
-		TAGS "C=simple/simple; L=0; H=x; ",
+		TAGS "C=simple/simple; L=0; H=x; bH=y; ",
 		TAGS "l=7; ab=value; ",
 	};
 
@@ -741,9 +746,17 @@ static void test_b_apart_from_its_sign(void **state)
 	struct fixture *f = *state;
 	struct signing how = {
 		.key = SIGN_RSA_1024, .tags = TAGS, .fields = CANONICAL, .body = BODY, .b = "b ="};
+	struct span field = span_text(sign_field(&how, f->arena));
+	size_t at = span_find(field, SPAN("b =")) + 3;
 
 	answer_key(f, sign_record(SIGN_RSA_1024, f->arena));
-	verify_text(f, arena_print(f->arena, "%s" FIELDS, sign_field(&how, f->arena)), BODY);
+	verify_text(f, arena_print(f->arena, "%.*s" FIELDS, SPAN_ARGS(field)), BODY);
+	expect(f, DKIM_IS_PASS, "");
+	verify_text(f,
+		arena_print(f->arena, "%.*s \r\n\t%.*s \r\n \r\n" FIELDS,
+			SPAN_ARGS(span_first(field, at)),
+			SPAN_ARGS(span_first(span_from(field, at), field.len - at - 2))),
+		BODY);
 	expect(f, DKIM_IS_PASS, "");
 }
 
@@ -774,9 +787,13 @@ static void test_names_set_off_by_tabs(void **state)
 
 	answer_key(f, sign_record(SIGN_RSA_1024, f->arena));
 	verify_text(f,
-		arena_print(f->arena,
-			"DKIM-Signature\t %.*sFrom\t: a@example.com\r\nTo: b@example.com\r\n",
+		arena_print(f->arena, "DKIM-Signature\t %.*s" FIELDS,
 			SPAN_ARGS(span_from(sign, strlen("DKIM-Signature")))),
+		BODY);
+	expect(f, DKIM_IS_PASS, "");
+	verify_text(f,
+		arena_print(f->arena, "%.*sFrom\t: a@example.com\r\nTo: b@example.com\r\n",
+			SPAN_ARGS(sign)),
 		BODY);
 	expect(f, DKIM_IS_PASS, "");
 }
