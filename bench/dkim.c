@@ -68,7 +68,7 @@ static double compare(struct bench *b, const char *what, size_t body_bytes, int 
 {
 	double alone = 1e12, ours = 1e12;
 
-	sample_write(&b->sample, body_bytes);
+	sample_write(&b->sample, 0, body_bytes);
 	for (int i = 0; i < ROUNDS; i++) {
 		double a = measure(b, verify_alone, times), o = measure(b, verify_ours, times);
 

@@ -139,10 +139,15 @@ static void sign(struct sample *sample)
 	(void)dkim_free(handle);
 }
 
-void sample_write(struct sample *sample, size_t body_bytes)
+void sample_write(struct sample *sample, size_t more_header_bytes, size_t body_bytes)
 {
+	size_t usual;
+
 	text_write(sample, body_bytes);
 	sign(sample);
+	for (usual = sample->section.len; sample->section.len < usual + more_header_bytes;)
+		ENSURE(buffer_add_text(&sample->section, "X-Trace: something that machines on the "
+							 "way had to say of the message\r\n"));
 }
 
 void sample_verify(const struct sample *sample)

@@ -26,8 +26,9 @@ struct sample {
 void sample_open(struct sample *sample);
 void sample_close(struct sample *sample);
 
-/* A message whose body has at least so many bytes, in lines of text. */
-void sample_write(struct sample *sample, size_t body_bytes);
+/* A message whose body has at least so many bytes, in lines of text, and whose header so many more
+ * than usual, in fields that are not signed. */
+void sample_write(struct sample *sample, size_t more_header_bytes, size_t body_bytes);
 
 /* libopendkim alone; aborts when the signature does not hold. */
 void sample_verify(const struct sample *sample);
