@@ -23,7 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/names.h"
 #include "bench/sample.h"
 #include "filters/pipeline.h"
 #include "lib/base/fail.h"
@@ -98,21 +97,17 @@ static double clock_us(clockid_t id)
 /* Ends with us. */
 static struct endpoint start_names(const struct sample *sample, pid_t *pid)
 {
-	const struct name_text names[] = {
-		{SAMPLE_DOMAIN, "v=spf1 ip4:192.0.2.0/24 include:_spf." SAMPLE_DOMAIN " -all"},
-		{"_spf." SAMPLE_DOMAIN, "v=spf1 ip4:127.0.0.0/8 -all"},
-		{"_dmarc." SAMPLE_DOMAIN, "v=DMARC1; p=reject"},
-		{SAMPLE_KEY_NAME, sample->record},
-	};
+	struct name_text names[SAMPLE_NAMES];
 	struct endpoint server = {.port = 0};
 	int fd = names_socket(&server.port);
 
+	sample_names(sample, names);
 	ENSURE(ip_parse(SPAN("127.0.0.1"), &server.ip));
 	*pid = fork();
 	ENSURE(*pid >= 0);
 	if (*pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		names_serve(fd, names, COUNT_OF(names));
+		names_serve(fd, names, SAMPLE_NAMES);
 	}
 	close(fd);
 	return server;

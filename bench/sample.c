@@ -150,6 +150,15 @@ void sample_write(struct sample *sample, size_t more_header_bytes, size_t body_b
 							 "way had to say of the message\r\n"));
 }
 
+void sample_names(const struct sample *sample, struct name_text out[SAMPLE_NAMES])
+{
+	out[0] = (struct name_text){
+		SAMPLE_DOMAIN, "v=spf1 ip4:192.0.2.0/24 include:_spf." SAMPLE_DOMAIN " -all"};
+	out[1] = (struct name_text){"_spf." SAMPLE_DOMAIN, "v=spf1 ip4:127.0.0.0/8 -all"};
+	out[2] = (struct name_text){"_dmarc." SAMPLE_DOMAIN, "v=DMARC1; p=reject"};
+	out[3] = (struct name_text){SAMPLE_KEY_NAME, sample->record};
+}
+
 void sample_verify(const struct sample *sample)
 {
 	DKIM_STAT status;

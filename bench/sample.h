@@ -8,6 +8,7 @@
 
 #include <opendkim/dkim.h>
 
+#include "bench/names.h"
 #include "lib/base/arena.h"
 #include "lib/base/buffer.h"
 
@@ -29,6 +30,11 @@ void sample_close(struct sample *sample);
 /* A message whose body has at least so many bytes, in lines of text, and whose header so many more
  * than usual, in fields that are not signed. */
 void sample_write(struct sample *sample, size_t more_header_bytes, size_t body_bytes);
+
+/* What DNS has of the sender: SPF with an include, which lets 127.0.0.0/8 send, the key, a DMARC
+ * record. The texts live as long as the sample. */
+enum { SAMPLE_NAMES = 4 };
+void sample_names(const struct sample *sample, struct name_text out[SAMPLE_NAMES]);
 
 /* libopendkim alone; aborts when the signature does not hold. */
 void sample_verify(const struct sample *sample);

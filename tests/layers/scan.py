@@ -47,6 +47,7 @@ NARROW = {
     "admin/command_status.c": {BASE, "admin/command.h", "admin/control.h", "admin/json.h", "admin/table.h"},
     "bench/policy.c": {BASE, "policy"},
     "bench/sample.[ch]": {BASE, "bench"},
+    "bench/sender.c": {BASE, "bench"},
     "bench/dkim.c": {BASE, AUTHN, "authn", "bench"},
     "bench/auth.c": LIBRARIES | {"filters", "bench", "tests/unit/authn_play.h"},
     "admin/command_control.c": {BASE, "admin/command.h", "admin/control.h", "proxy/process/version.h"},
