@@ -2,16 +2,10 @@
 
 #include "lib/mail/tag_list.h"
 
-static int digit_of(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+const uint8_t base64_digits[BASE64_LAST - BASE64_FIRST + 1] = {63, 0, 0, 0, 64, 53, 54, 55, 56, 57,
+	58, 59, 60, 61, 62, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+	16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 0, 0, 0, 0, 0, 0, 27, 28, 29, 30, 31, 32, 33,
+	34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52};
 
 bool base64_read(struct span text, uint8_t *out, size_t size, size_t *len)
 {
@@ -20,9 +14,9 @@ bool base64_read(struct span text, uint8_t *out, size_t size, size_t *len)
 
 	*len = 0;
 	for (size_t i = 0; i < text.len; i++) {
-		int digit = digit_of(text.at[i]);
+		int digit = base64_digit(text.at[i]);
 
-		if (is_fws(text.at[i]))
+		if (digit < 0 && is_fws(text.at[i]))
 			continue;
 		if (text.at[i] == '=') {
 			padding++;

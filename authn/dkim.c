@@ -18,12 +18,13 @@
 #include "authn/dkim_fields.h"
 #include "authn/dkim_guard.h"
 #include "authn/dkim_header.h"
-#include "authn/dkim_key.h"
+#include "authn/dkim_keys.h"
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
 
 struct dkim_library {
-	DKIM_LIB *lib; /* owned */
+	DKIM_LIB *lib;          /* owned */
+	struct dkim_keys *keys; /* owned */
 };
 
 /* The signatures that the library is shown: the claims', and two that we make up. */
@@ -74,6 +75,7 @@ struct dkim_library *dkim_library_open(struct err *err)
 	ENSURE(dkim_set_key_lookup(lib, no_key) == DKIM_STAT_OK);
 	library = memory_new(sizeof(*library));
 	library->lib = lib;
+	library->keys = dkim_keys_new();
 	return library;
 }
 
@@ -82,6 +84,7 @@ void dkim_library_close(struct dkim_library **library)
 	if (!*library)
 		return;
 	dkim_close((*library)->lib);
+	dkim_keys_free(&(*library)->keys);
 	free(*library);
 	*library = NULL;
 }
@@ -410,17 +413,16 @@ static void key_use(const struct dkim_check *check, struct dkim_claim *claim,
 static void record_try(const struct dkim_check *check, struct dkim_claim *claim, struct span record,
 	const struct hashes *hashes)
 {
-	struct dkim_key key;
 	const char *problem;
-	bool good = dkim_key_read(record, claim->algorithm, &key, &problem);
+	const struct dkim_key *key =
+		dkim_keys_read(check->library->keys, record, claim->algorithm, &problem);
 
-	claim->said.key_bits = key.bits;
-	claim->said.testing = key.testing;
-	if (good)
-		key_use(check, claim, &key, hashes);
+	claim->said.key_bits = key->bits;
+	claim->said.testing = key->testing;
+	if (!problem)
+		key_use(check, claim, key, hashes);
 	else
 		settle(claim, DKIM_IS_PERMERROR, problem);
-	dkim_key_free(&key);
 }
 
 /* Several keys at one name are undefined (RFC 6376 3.6.2.2), and come in any order. All are the

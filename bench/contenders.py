@@ -1,6 +1,7 @@
 """Who is measured: postern, and three others that stand before a mail server, each in one process or thread where it
 can be, without filters, in front of the same sink. What isn't installed is unpacked or fetched into build/peers."""
 
+import json
 import os
 import shutil
 import signal
@@ -33,6 +34,8 @@ class Contender:
 
     name = about = None
     idle = 2000  # connections to hold when what one costs is measured
+    signed = False  # wants messages whose sender can be told: `sender` makes them, for all contenders
+    names_port = 9  # where `sender` answers for its names; nobody, without
 
     def __init__(self, directory, sink_port, cpus):
         self.directory, self.sink_port, self.cpus = directory / self.name, sink_port, cpus
@@ -80,6 +83,9 @@ class Contender:
     def remove(self):
         pass
 
+    def complaint(self):
+        """What it did wrong since the last time, though all messages went through; None: nothing."""
+
 
 class Direct(Contender):
     """Nobody in between: what load and sink can do by themselves."""
@@ -93,6 +99,7 @@ class Direct(Contender):
 class Postern(Contender):
     name, about = "postern", "one worker, no filters"
     rules = ""
+    results = "on_demand"
 
     CONF = """
 hostname "postern.example"
@@ -102,7 +109,7 @@ state "{directory}/state"
 listen "{host}:{port}" {{ tls none }}
 backend "sink" {{ server "{host}:{sink_port}" client_info none }}
 relay_domains {{ "example.com" }}
-authentication_results on_demand
+authentication_results {results}
 limits {{ per_client 10000 connections 10000 }}
 {rules}
 admin {{ socket "{directory}/control.sock" }}
@@ -120,7 +127,8 @@ admin {{ socket "{directory}/control.sock" }}
             shutil.chown(state, "nobody")
         file = self.directory / "postern.conf"
         file.write_text(self.CONF.format(directory=self.directory, host=HOST, port=self.port,
-                                         sink_port=self.sink_port, user=user, rules=self.rules))
+                                         sink_port=self.sink_port, user=user, results=self.results,
+                                         rules=self.rules.format(host=HOST, names_port=self.names_port)))
         return [program, "run", "-c", file]
 
 
@@ -129,7 +137,29 @@ class Ruled(Postern):
     that DNS is not measured."""
 
     name, about = "ruled", "postern, one worker, rules/default.rules"
-    rules = f'rules "{ROOT}/rules/default.rules"\ndns {{ server "127.0.0.1:9" timeout 500ms }}'
+    rules = f'rules "{ROOT}/rules/default.rules"\ndns {{{{ server "127.0.0.1:9" timeout 500ms }}}}'
+
+
+class Authenticated(Postern):
+    """SPF, DKIM, DMARC and ARC of each message, for Authentication-Results; no rules."""
+
+    name, about = "authenticated", "postern, one worker, authentication_results always"
+    signed = True
+    results = "always"
+    rules = 'dns {{ server "{host}:{names_port}" timeout 5s }}'
+    read = 0  # of what it has logged
+
+    def complaint(self):
+        with open(self.directory / "output", "rb") as output:
+            output.seek(self.read)
+            lines = output.read()
+        lines = lines[:lines.rfind(b"\n") + 1]
+        self.read += len(lines)
+        records = [json.loads(line) for line in lines.splitlines() if b'"event":"transaction"' in line]
+        wrong = [r for r in records if (r.get("spf"), r.get("dkim"), r.get("dmarc")) != ("pass", "pass", "pass")]
+        if wrong or not records:
+            return f"{len(wrong)} of {len(records)} messages do not pass SPF, DKIM and DMARC"
+        return None
 
 
 class Unpacked(Contender):
@@ -275,4 +305,4 @@ class Haraka(Contender):
         return ["node", program, "-c", self.directory]
 
 
-ALL = {c.name: c for c in (Direct, HAProxy, Postern, Ruled, Postfix, Haraka)}
+ALL = {c.name: c for c in (Direct, HAProxy, Postern, Ruled, Authenticated, Postfix, Haraka)}

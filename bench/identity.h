@@ -1,7 +1,8 @@
 /*
  * identity: what `load` and `sink` agree on. The first line of each body is "bench NUMBER SIZE
  * HASH": the message's number in the run, and the size and hash of the rest of the body as the
- * recipient must get it.
+ * recipient must get it. A body that is signed can't have it: then it stands in a field above,
+ * "X-Bench: bench NUMBER SIZE HASH", and is about all of the body.
  */
 #ifndef BENCH_IDENTITY_H
 #define BENCH_IDENTITY_H
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define IDENTITY_FIELD "X-Bench: "
 
 struct identity {
 	bool known;

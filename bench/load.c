@@ -6,11 +6,12 @@
  *   -c N    sessions at once (20)            -p N    messages for each connection (1)
  *   -s N    bytes of a message's body (4096) -d S    seconds in which messages are begun (2)
  *   -n N    at most so many messages         -f N    number of the first message (0)
- *   -P      MAIL, RCPT and DATA in one write, if the server offers PIPELINING
- *   -r N    instead of -c: N connections each second, whatever became of those before. Each time is
- * then counted from the moment that was planned, so that a server which falls behind can't hide it.
- *   -i N    instead of sending: holds N connections after EHLO, prints the line and waits for the
- * end of standard input
+ *   -m FILE instead of -s: the message in this file (CRLF at line ends), its identity in a field
+ * above it -P      MAIL, RCPT and DATA in one write, if the server offers PIPELINING -r N instead
+ * of -c: N connections each second, whatever became of those before. Each time is then counted from
+ * the moment that was planned, so that a server which falls behind can't hide it. -i N    instead
+ * of sending: holds N connections after EHLO, prints the line and waits for the end of standard
+ * input
  */
 #include <errno.h>
 #include <math.h>
@@ -38,6 +39,7 @@ enum {
 		200,  /* -i: connections that are not yet ready, so that no backlog overflows */
 	SOURCES = 16, /* client addresses, 127.0.1.1 and up: one has only 28,000 ports */
 	GRACE_S = 30,
+	FILE_SIZE_MAX = 16 << 20,
 };
 
 /*
@@ -73,6 +75,7 @@ struct options {
 	double rate, duration_s;
 	uint64_t messages, first;
 	size_t size;
+	const char *file; /* NULL: none */
 	bool pipelining;
 };
 
@@ -84,7 +87,8 @@ struct load {
 	uint64_t begun, acked, refused, failed, connections;
 	uint64_t digest;
 	double start, end, last_ack;
-	char *body; /* as it goes over the wire: dots stuffed, with the end of data */
+	char *body; /* as it goes over the wire: dots stuffed, with the end of data; of a file, with
+		       the header above it */
 	size_t body_size;
 	struct identity identity;
 	uint32_t *latencies_us;
@@ -126,8 +130,55 @@ static void body_build(struct load *load)
 	load->body_size = (size_t)(to - wire) + 3;
 }
 
+/* Dots are only stuffed in the body: no field's name begins with one. */
+static void file_build(struct load *load, char *text, size_t size)
+{
+	char *end = memmem(text, size, "\r\n\r\n", 4), *to, *wire = malloc(size * 2 + 16);
+	if (wire == NULL)
+		tool_die("memory");
+	if (end == NULL || memcmp(text + size - 2, "\r\n", 2) != 0) {
+		fprintf(stderr, "load: %s is no message\n", load->options.file);
+		exit(2);
+	}
+	char *body = end + 4;
+	load->identity = (struct identity){.known = true,
+		.size = size - (size_t)(body - text),
+		.hash = body_hash(BODY_HASH_START, body, size - (size_t)(body - text))};
+	memcpy(wire, text, (size_t)(body - text));
+	to = wire + (body - text);
+	for (char *at = body; at < text + size; at++) {
+		if (*at == '.' && at[-1] == '\n')
+			*to++ = '.';
+		*to++ = *at;
+	}
+	memcpy(to, ".\r\n", 3);
+	load->body = wire;
+	load->body_size = (size_t)(to - wire) + 3;
+}
+
+static void file_read(struct load *load)
+{
+	FILE *file = fopen(load->options.file, "r");
+	char *text = malloc(FILE_SIZE_MAX);
+	if (file == NULL || text == NULL)
+		tool_die(load->options.file);
+	file_build(load, text, fread(text, 1, FILE_SIZE_MAX, file));
+	fclose(file);
+	free(text);
+}
+
 static void message_head(struct load *load, struct session *s)
 {
+	struct identity id = load->identity;
+	id.number = s->number;
+	s->body_size = load->body_size;
+	if (load->options.file != NULL) {
+		memcpy(s->head, IDENTITY_FIELD, sizeof(IDENTITY_FIELD) - 1);
+		s->head_size = sizeof(IDENTITY_FIELD) - 1;
+		s->head_size += (size_t)identity_write(
+			&id, s->head + s->head_size, HEAD_SIZE - s->head_size);
+		return;
+	}
 	int n = snprintf(s->head, HEAD_SIZE,
 		"From: Sender <sender@client.example>\r\nTo: Recipient "
 		"<alice@example.com>\r\nSubject: Message %llu\r\n"
@@ -135,11 +186,8 @@ static void message_head(struct load *load, struct session *s)
 		"<%llu.bench@client.example>\r\nMIME-Version: 1.0\r\n"
 		"Content-Type: text/plain; charset=us-ascii\r\n\r\n",
 		(unsigned long long)s->number, (unsigned long long)s->number);
-	struct identity id = load->identity;
-	id.number = s->number;
 	n += identity_write(&id, s->head + n, HEAD_SIZE - (size_t)n);
 	s->head_size = (size_t)n;
-	s->body_size = load->body_size;
 }
 
 static void latency_add(struct load *load, double seconds)
@@ -510,7 +558,7 @@ static struct options options_read(int argc, char **argv)
 		.size = 4096,
 		.messages = MESSAGES_MAX};
 	int option;
-	while ((option = getopt(argc, argv, "t:c:p:s:d:n:f:r:i:P")) != -1) {
+	while ((option = getopt(argc, argv, "t:c:p:s:d:n:f:r:i:m:P")) != -1) {
 		switch (option) {
 		case 't':
 			o.target = loopback_address(optarg);
@@ -539,6 +587,9 @@ static struct options options_read(int argc, char **argv)
 		case 'i':
 			o.idle = (unsigned)number(optarg, 1, SESSIONS_MAX);
 			break;
+		case 'm':
+			o.file = optarg;
+			break;
 		case 'P':
 			o.pipelining = true;
 			break;
@@ -548,7 +599,7 @@ static struct options options_read(int argc, char **argv)
 	}
 	if (o.target.sin_port == 0 || optind < argc) {
 		fprintf(stderr, "usage: load -t HOST:PORT [-c N] [-p N] [-s N] [-d S] [-n N] [-f "
-				"N] [-P] [-r N] [-i N]\n");
+				"N] [-m FILE] [-P] [-r N] [-i N]\n");
 		exit(2);
 	}
 	return o;
@@ -564,7 +615,10 @@ int main(int argc, char **argv)
 	load.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (load.sessions == NULL || load.epoll < 0)
 		tool_die("start");
-	body_build(&load);
+	if (load.options.file != NULL)
+		file_read(&load);
+	else
+		body_build(&load);
 	load.start = now();
 	load.end = load.start + load.options.duration_s;
 	if (load.options.idle > 0) {

@@ -21,14 +21,15 @@
 
 enum { SIZE_MAX_BYTES = 100 << 20, FIRST_LINE_MAX = 128 };
 
-/* A message as it comes: header, then the line that announces the body, then the body. */
+/* A message as it comes: header, then the line that announces the body unless a field has done
+ * that, then the body. */
 enum part { HEADER, FIRST_LINE, BODY };
 
 struct message {
 	struct totals *totals;
 	enum part part;
-	unsigned newlines; /* HEADER: how much of CRLF CRLF was just seen, in bytes */
-	char line[FIRST_LINE_MAX];
+	unsigned newlines;         /* HEADER: how much of CRLF CRLF was just seen, in bytes */
+	char line[FIRST_LINE_MAX]; /* the one that comes; longer ones are cut */
 	size_t line_size;
 	struct identity announced;
 	uint64_t size, hash;
@@ -50,6 +51,16 @@ static void *on_begin(void *context, const struct smtp_envelope *envelope)
 	return m;
 }
 
+/* A line of the header has come. */
+static void take_field(struct message *m)
+{
+	static const char field[] = IDENTITY_FIELD;
+	m->line[m->line_size] = '\0';
+	if (strncmp(m->line, field, sizeof(field) - 1) == 0)
+		identity_read(&m->announced, m->line + sizeof(field) - 1);
+	m->line_size = 0;
+}
+
 /* How many bytes belong to the header, the empty line behind it included. */
 static size_t take_header(struct message *m, const char *data, size_t size)
 {
@@ -59,8 +70,12 @@ static size_t take_header(struct message *m, const char *data, size_t size)
 			m->newlines++;
 		else
 			m->newlines = data[i] == '\r';
+		if (data[i] != '\n' && m->line_size + 1 < sizeof(m->line))
+			m->line[m->line_size++] = data[i];
+		else if (data[i] == '\n')
+			take_field(m);
 		if (m->newlines == 4) {
-			m->part = FIRST_LINE;
+			m->part = m->announced.known ? BODY : FIRST_LINE;
 			return i + 1;
 		}
 	}

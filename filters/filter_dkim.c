@@ -1,7 +1,9 @@
 /*
  * dkim: who signed the message, and whether the signatures hold (RFC 6376, 8301, 8463). They are
  * verified in a process of their own (lib/authn/authn.h) while the body comes in; a message without
- * a signature does not go there.
+ * a signature does not go there. Which keys it will want can be read from the signatures, so they
+ * are asked for at once, and told along with the question: it is its judgement that counts, and it
+ * may want others, or none.
  *
  * Of several signatures the best one counts (6.1: a verifier may stop at the first that passes):
  * pass; then policy, which holds, but not for all of the body; then temperror, which may hold
@@ -13,6 +15,8 @@
 #include "filters/filter.h"
 #include "filters/verify_message.h"
 #include "lib/mail/authres_write.h"
+#include "lib/mail/header.h"
+#include "lib/mail/tag_list.h"
 
 enum { DKIM, DKIM_DOMAINS, DKIM_RESULTS, DKIM_AUTHRES };
 
@@ -166,11 +170,46 @@ static void on_ended(struct verify_task *task)
 	conclude_as(call, DKIM_IS_PERMERROR, "the signatures can't be evaluated");
 }
 
+/* --- keys --- */
+
+static void ask_key(struct verify_task *task, const struct header_field *signature)
+{
+	struct arena *arena = call_arena(task->verify->call);
+	struct span domain, selector;
+	struct tag_list tags;
+
+	if (!tag_list_read(signature->body, &tags))
+		return;
+	domain = tag_list_find(&tags, SPAN("d"));
+	selector = tag_list_find(&tags, SPAN("s"));
+	if (domain_valid(domain, false) && domain_valid(selector, false))
+		verify_ask(task,
+			span_text(arena_print(arena, "%.*s._domainkey.%.*s", SPAN_ARGS(selector),
+				SPAN_ARGS(domain))),
+			ANSWER_TXT);
+}
+
+static void ask_keys(struct verify_task *task)
+{
+	struct span section = task->authn.request;
+	struct header_field field;
+	size_t n = 0;
+
+	while (n < DKIM_SIGNATURES_MAX && header_next(&section, &field)) {
+		if (!header_is(&field, SPAN("dkim-signature")))
+			continue;
+		n++;
+		ask_key(task, &field);
+	}
+}
+
 /* --- its life --- */
 
 static enum call_status run(struct call *call)
 {
 	static const struct span fields[] = {SPAN("dkim-signature"), SPAN_NONE};
+	struct verify_message *message;
+	enum call_status status;
 
 	if (!verify_has_field(call_view(call)->headers, fields)) {
 		conclude_as(call, DKIM_IS_NONE, NULL);
@@ -180,8 +219,10 @@ static enum call_status run(struct call *call)
 		call_fail_all(call, "there is no process to verify it");
 		return CALL_DONE;
 	}
-	return verify_message_run(
-		call, call_memory(call, sizeof(struct verify_message)), AUTHN_DKIM, on_ended);
+	message = call_memory(call, sizeof(*message));
+	status = verify_message_run(call, message, AUTHN_DKIM, on_ended);
+	ask_keys(&message->task);
+	return status;
 }
 
 static void expired(struct call *call)

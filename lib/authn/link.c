@@ -6,7 +6,8 @@
  *
  * Whether a runner hangs is told by SYNC alone: one is behind all that was sent, and the answer
  * comes when all of that is done. So a runner that has nothing to do is never suspected, and one
- * that can't even read is.
+ * that can't even read is. A SYNC of its own would wake the runner, and its answer us, for nothing
+ * else: so it goes along with what is sent anyway, and by itself only when nothing was for a while.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -187,7 +188,8 @@ static bool talk(struct authn_ask *ask)
 	return ask->sent > sent && ask->sent < ask->size;
 }
 
-/* Busy links are looked at now and then; see on_timer. */
+/* Busy links are looked at now and then; see on_timer. One that owes no SYNC is busy, too: it may
+ * hang with what came behind the last one. */
 static void watch_silence(struct link *link)
 {
 	if (is_busy(link) && !timer_is_set(&link->timer))
@@ -220,9 +222,10 @@ static void let_talk(struct link *link)
 	}
 	if (link->blocked)
 		return;
-	put_sync(link);
-	if (link->out.len)
+	if (link->out.len) {
+		put_sync(link);
 		send_now(link, SPAN_NONE);
+	}
 	if (link->first_talker)
 		link->blocked = true; /* for this round: others on the loop have their turn */
 }
@@ -244,7 +247,7 @@ void link_content(struct authn_ask *ask, struct span piece)
 	if (piece.len < LARGE_BYTES || link->blocked || ask->talks || link->state == LINK_LOST)
 		return;
 	put_content(ask, piece);
-	crew_work_soon(link->authn); /* SYNC, and what the kernel did not take */
+	crew_work_soon(link->authn); /* what the kernel did not take, and the timer */
 }
 
 void link_cancel(struct authn_ask *ask)
@@ -330,8 +333,6 @@ static bool on_frame(struct link *link, const struct wire_frame *frame)
 		if (!link->sync_owed)
 			return false;
 		link->sync_owed = false;
-		if (link->unsynced)
-			crew_work_soon(link->authn);
 		return true;
 	case WIRE_TIRED:
 		if (link->state == LINK_OPEN)
@@ -447,6 +448,13 @@ static void on_timer(struct timer *timer)
 	link_read(link);
 	if (link->fd < 0 || link->state == LINK_LOST || !is_busy(link))
 		return;
+	if (!link->sync_owed && !link->blocked) {
+		put_sync(link);
+		send_now(link, SPAN_NONE);
+		watch(link);
+		timer_set(timers, timer, LINK_QUIET_MS);
+		return;
+	}
 	silent_ms = loop_now_ms(link->authn->loop) - link->progress_ms;
 	if (silent_ms >= AUTHN_STALL_MS) {
 		crew_kill(link, true);

@@ -59,6 +59,66 @@ def test_what_is_acknowledged_is_what_arrived(sink, arguments):
     assert not any((sent["refused"], sent["failed"], got["damaged"], got["unknown"], got["abandoned"]))
 
 
+@pytest.fixture
+def sender(tmp_path):
+    with subprocess.Popen([TOOLS / "sender", tmp_path, "4096"], stdout=subprocess.PIPE, text=True) as process:
+        ready, _, port = process.stdout.readline().partition(" ")
+        assert ready == "ready"
+        yield tmp_path / "4096.eml", int(port)
+        process.kill()
+
+
+@pytest.mark.parametrize("arguments", [["-c", 5], ["-c", 5, "-p", 20, "-P"]], ids=str)
+def test_a_message_of_a_file(sink, sender, tmp_path, arguments):
+    sent = sink.load("-n", 100, "-d", 5, "-m", sender[0], *arguments)
+    got = sink.report()
+    assert sent["acked"] == got["messages"] == 100
+    assert sent["digest"] == got["digest"]
+    assert not any((sent["refused"], sent["failed"], got["damaged"], got["unknown"], got["abandoned"]))
+    dots = tmp_path / "dots.eml"
+    dots.write_bytes(b"Subject: x\r\n\r\n.\r\n..\r\na.b\r\n.\r\n")
+    assert sink.load("-n", 1, "-m", dots)["digest"] == sink.report()["digest"]
+    dots.write_bytes(b"Subject: x\r\n\r\nno end")
+    with pytest.raises(subprocess.CalledProcessError):
+        sink.load("-n", 1, "-m", dots)
+
+
+def test_what_the_sender_signs_passes(sender):
+    """By dkimpy, which asks the sender's own names."""
+    import dkim
+    message, port = sender
+
+    def txt(name, timeout=5):
+        return names_ask(port, name.decode() if isinstance(name, bytes) else name, 16)[1]
+
+    assert dkim.verify(message.read_bytes(), dnsfunc=txt)
+    assert not dkim.verify(message.read_bytes().replace(b"A line", b"a line"), dnsfunc=txt)
+    assert txt("_dmarc.client.example.") == b"v=DMARC1; p=reject"
+    assert txt("CLIENT.example").startswith(b"v=spf1 ")
+    assert names_ask(port, "_domainkey.client.example", 16) == (0, None)  # it is above a name
+    assert names_ask(port, "client.example", 1) == (0, None)
+    assert names_ask(port, "other.example", 16) == (3, None)
+
+
+def names_ask(port, name, kind):
+    """The rcode, and the text of the first answer."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(10)
+        s.connect(("127.0.0.1", port))
+        s.send(b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + labels + b"\0" + bytes([0, kind, 0, 1]))
+        reply = s.recv(4096)
+    assert reply[:2] == b"\x12\x34" and reply[2] & 0x80
+    if reply[7] == 0:
+        assert reply[9] == 1  # with how long that holds
+        return reply[3] & 15, None
+    at = 12 + len(labels) + 5 + 10
+    data, text = reply[at + 2:at + 2 + int.from_bytes(reply[at:at + 2], "big")], b""
+    while data:
+        text, data = text + data[1:1 + data[0]], data[1 + data[0]:]
+    return reply[3] & 15, text
+
+
 def test_lost_and_doubled_messages_are_seen(sink):
     lost, doubled = sink.load("-n", 10, "-c", 1), sink.report()
     assert lost["digest"] == doubled["digest"]

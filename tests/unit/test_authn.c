@@ -670,6 +670,38 @@ static void test_stall(void **state)
 	teardown(f);
 }
 
+/* A large piece goes out without a word behind it that would have to be answered. */
+static void test_stall_in_body(void **state)
+{
+	struct fixture *f = setup();
+	struct ask good, bad, other;
+
+	(void)state;
+	ask_init(&good, f, true, "good");
+	authn_start(f->play->authn, &good.task);
+	ask_start(&other, f, "other");
+	expect(&other, "other");
+	add_body(&good, 50000);
+	pass_time(f, 200);
+	ask_start(&other, f, "other");
+	expect(&other, "other");
+	pass_time(f, AUTHN_STALL_MS + 200); /* the runner has nothing to do */
+	ask_init(&bad, f, true, "body-hang");
+	authn_start(f->play->authn, &bad.task);
+	ask_start(&other, f, "other");
+	expect(&other, "other");
+	assert_int_equal(count(f, "stalls"), 0);
+	add_body(&bad, 50000);
+	pass_time(f, 200);
+	pass_time(f, AUTHN_STALL_MS + 200);
+	await_count(f, "stalls", 1);
+	authn_cancel(&bad.task);
+	buffer_free(&bad.body);
+	authn_end(&good.task);
+	expect_sum(&good);
+	teardown(f);
+}
+
 static void test_cancel(void **state)
 {
 	struct fixture *f = setup();
@@ -1153,6 +1185,7 @@ int main(void)
 		cmocka_unit_test(test_sandbox),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_stall_in_body),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_half_a_message),
 		cmocka_unit_test(test_killed_runner),

@@ -139,6 +139,45 @@ static void test_early_answer(void **state)
 	assert_fact(play, "dkim", "pass");
 }
 
+/* Of what reads like a signature the key is told without being wanted. */
+static void test_key_unasked(void **state)
+{
+	(void)state;
+	script.rounds[0] = "TXT one._domainkey.example.org";
+	assert_fact(play, "dkim", "pass"); /* the cache has it */
+	script.rounds[0] = NULL;
+	script.asked = 0;
+	buffer_clear(&script.told);
+	assert_fact(play, "dkim", "pass");
+	assert_int_equal(script.asked, 0);
+	assert_string_equal(
+		buffer_string(&script.told), "TXT one._domainkey.example.org=v=DKIM1; p=abcd; ");
+	buffer_clear(&script.told);
+	message("DKIM-Signature: d=example.org\r\n"
+		"DKIM-Signature: d=example.org; s=a b\r\n"
+		"DKIM-Signature: d=a\xff.example; s=one\r\n"
+		"DKIM-Signature: nonsense\r\n\r\n",
+		BODY);
+	assert_fact(play, "dkim", "pass");
+	assert_int_equal(script.told.len, 0);
+	assert_int_equal(dns_play_count(play->names, NULL), 1);
+}
+
+/* Nobody looks at more signatures than ten. */
+static void test_keys_of_many(void **state)
+{
+	struct buffer section = BUFFER_INIT(64 * 1024);
+
+	(void)state;
+	for (int i = 0; i < 50; i++)
+		assert_true(buffer_print(&section, "DKIM-Signature: d=example.org; s=s%d\r\n", i));
+	assert_true(buffer_add_text(&section, "\r\n"));
+	message(buffer_string(&section), BODY);
+	assert_fact(play, "dkim", "pass");
+	assert_int_equal(dns_play_count(play->names, NULL), DKIM_SIGNATURES_MAX);
+	buffer_free(&section);
+}
+
 static void test_key(void **state)
 {
 	(void)state;
@@ -277,6 +316,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_content_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_early_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_key_unasked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_of_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_authres, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_best_result, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_several_signatures, setup, teardown),
