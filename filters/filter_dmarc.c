@@ -6,7 +6,10 @@
  *
  * Of several domains in From each is judged (RFC 9989 11.5): none of them may be forged, so one
  * that fails is a failure, and a pass takes all of them. That no domain is there is "none", as RFC
- * 7489 11.2 names it; more than FROM_MAX are a permerror, since looking at some would not do.
+ * 7489 11.2 names it. Of a name that DNS can't know ("*.bank.example") the part that it can know is
+ * judged, since that is what people see. Where something can't be judged, since there are too many
+ * domains or nothing of the name could be one, the others may still fail; else it is a permerror,
+ * never less: whoever writes From must not choose not to be judged.
  *
  * A lookup that failed makes a temperror only where it could have passed: who forges a domain also
  * chooses the envelope sender and signs as he likes, and must not get away because his own DNS is
@@ -31,6 +34,7 @@ enum { OPTION_ORGANIZATIONAL, OPTION_PSL_FILE };
 
 enum {
 	FROM_MAX = 4,
+	FROM_FIELDS_MAX = 8,                         /* there is one (RFC 5322 3.6) */
 	IDENTITIES_MAX = 1 + 2 * DKIM_SIGNATURES_MAX /* SPF, signatures that pass, and others */
 };
 
@@ -76,8 +80,8 @@ static const struct filter_option options[] = {
 	{.name = NULL},
 };
 
-static const char *const after[] = {"from.domain", "from.count", "spf", "spf.domain", "dkim",
-	"dkim.domains", "dkim.results", "dmarc.policy", NULL};
+static const char *const after[] = {"from.domain", "spf", "spf.domain", "dkim", "dkim.domains",
+	"dkim.results", "dmarc.policy", NULL};
 
 /* Of a worker. */
 struct home {
@@ -94,9 +98,9 @@ struct job {
 	void (*conclude)(struct job *job);
 	bool asking; /* answers from the cache come while wishes are asked for */
 	const char *why;
-	struct dmarc_domain *from[FROM_MAX]; /* NULL: one that DNS can't know of */
+	struct dmarc_domain *from[FROM_MAX];
 	size_t n_from;
-	bool too_many;
+	const char *unjudged; /* why something in From can't be judged; NULL: all can */
 	struct dmarc_identity identities[IDENTITIES_MAX];
 	size_t n_identities;
 };
@@ -221,17 +225,41 @@ static struct dmarc_domain *domain_of(struct job *job, struct span name)
 	return dmarc_domain(job->dmarc, question_name(job->call, name));
 }
 
-static void add_from(struct job *job, struct span name)
+static struct span without_label(struct span name)
+{
+	return span_from(name, span_find_char(name, '.') + 1);
+}
+
+/* The longest end of a name that DNS can know of; NULL: there is none. */
+static struct dmarc_domain *domain_in(struct job *job, struct span name)
 {
 	struct dmarc_domain *domain = domain_of(job, name);
 
-	if (!name.len)
+	if (!domain && name.len > DNS_NAME_MAX)
+		name = span_from(name, name.len - DNS_NAME_MAX);
+	while (!domain && name.len) {
+		name = without_label(name);
+		domain = domain_of(job, name);
+	}
+	return domain;
+}
+
+/* An address literal is nobody's domain. */
+static void add_from(struct job *job, struct span name)
+{
+	struct dmarc_domain *domain;
+	struct ip ip;
+
+	if (!name.len || literal_valid(name, &ip))
 		return;
+	domain = domain_in(job, name);
 	for (size_t i = 0; i < job->n_from; i++)
 		if (job->from[i] == domain)
 			return;
-	if (job->n_from == FROM_MAX)
-		job->too_many = true;
+	if (!domain)
+		job->unjudged = "no domain could have this name";
+	else if (job->n_from == FROM_MAX)
+		job->unjudged = "too many domains in From";
 	else
 		job->from[job->n_from++] = domain;
 }
@@ -251,33 +279,60 @@ static bool has_failed(const struct call *call, const char *fact)
 	return value && value->state == FACT_FAILED;
 }
 
-/* All domains of all From, where from.domain is not the only one. */
-static void read_from(struct job *job)
+/* Of "a@one.example@two.example" some programs show the one, some the other. */
+static void add_mailbox(struct job *job, const struct mime_mailbox *mailbox)
+{
+	struct span rest = mailbox->address;
+
+	add_from(job, mailbox->domain);
+	if (rest.len && rest.at[0] == '"') { /* a quoted local part */
+		rest = span_from(rest, 1);
+		rest = span_from(rest, span_find_char(rest, '"'));
+	}
+	for (unsigned n = 0; n < FROM_MAX && span_find_char(rest, '@') < rest.len; n++) {
+		rest = span_from(rest, span_find_char(rest, '@') + 1);
+		add_from(job, span_first(rest, span_find_char(rest, '@')));
+	}
+}
+
+static void add_field(struct job *job, struct span body)
 {
 	const struct home *home = call_home(job->call)->state;
-	struct span section = call_view(job->call)->headers;
 	struct mime_mailboxes mailboxes;
+
+	mailboxes_parse(home->charsets, body, call_arena(job->call), &mailboxes);
+	for (size_t i = 0; i < mailboxes.kept; i++)
+		add_mailbox(job, &mailboxes.items[i]);
+	if (mailboxes.count > mailboxes.kept || body.len > MIME_FIELD_MAX)
+		job->unjudged = "From is too long";
+}
+
+/* All domains of all From. */
+static void read_from(struct job *job)
+{
+	struct span section = call_view(job->call)->headers;
 	struct header_field field;
+	unsigned n = 0;
 
 	while (header_next(&section, &field)) {
 		if (!header_is(&field, SPAN("from")))
 			continue;
-		mailboxes_parse(home->charsets, field.body, call_arena(job->call), &mailboxes);
-		job->too_many |= mailboxes.count > mailboxes.kept;
-		for (size_t i = 0; i < mailboxes.kept; i++)
-			add_from(job, mailboxes.items[i].domain);
+		if (++n > FROM_FIELDS_MAX) {
+			job->unjudged = "too many From";
+			return;
+		}
+		add_field(job, field.body);
 	}
 }
 
+/* from.domain is what the header says, but for `explain` and tests, which may know better. */
 static void find_from(struct job *job)
 {
-	const union fact_datum *count = datum_of(job->call, "from.count");
 	const union fact_datum *domain = datum_of(job->call, "from.domain");
 
 	if (domain)
 		add_from(job, domain->text);
-	if (count && count->number > 1)
-		read_from(job);
+	read_from(job);
 }
 
 /* --- identities --- */
@@ -407,11 +462,8 @@ static void conclude_policy(struct job *job)
 	bool open = false;
 
 	for (size_t i = 0; i < job->n_from; i++) {
-		enum dmarc_knowledge state;
+		enum dmarc_knowledge state = dmarc_find(job->dmarc, job->from[i], &found);
 
-		if (!job->from[i])
-			continue;
-		state = dmarc_find(job->dmarc, job->from[i], &found);
 		if (state == DMARC_UNKNOWN || found.policy_state == DMARC_UNKNOWN) {
 			call_fail(job->call, POLICY, job->why);
 			if (state == DMARC_UNKNOWN) {
@@ -432,9 +484,11 @@ static enum call_status run_policy(struct call *call)
 	struct job *job = new_job(call, conclude_policy);
 
 	find_from(job);
-	if (job->n_from == 0)
-		return CALL_DONE;
-	return start(job, NULL);
+	if (job->n_from)
+		return start(job, NULL);
+	if (datum_of(call, "from.domain"))
+		call_add_choice(call, POLICY, DMARC_ABSENT);
+	return CALL_DONE;
 }
 
 static void conclude_sender(struct job *job)
@@ -459,7 +513,7 @@ static enum call_status run_sender(struct call *call)
 		return CALL_DONE;
 	job = new_job(call, conclude_sender);
 	add_from(job, sender->domain);
-	if (job->from[0])
+	if (job->n_from)
 		return start(job, NULL);
 	call_add_choice(call, MAIL_POLICY, DMARC_ABSENT);
 	return CALL_DONE;
@@ -471,12 +525,12 @@ static enum call_status run_sender(struct call *call)
 static enum dmarc_code worse(enum dmarc_code a, enum dmarc_code b)
 {
 	static const enum dmarc_code order[] = {
-		DMARC_IS_FAIL, DMARC_IS_TEMPERROR, DMARC_IS_NONE, DMARC_IS_PASS};
+		DMARC_IS_FAIL, DMARC_IS_PERMERROR, DMARC_IS_TEMPERROR, DMARC_IS_NONE};
 
 	for (size_t i = 0; i < COUNT_OF(order); i++)
 		if (a == order[i] || b == order[i])
 			return order[i];
-	return DMARC_IS_PERMERROR;
+	return DMARC_IS_PASS;
 }
 
 static enum dmarc_knowledge judge(struct job *job, size_t i, struct dmarc_verdict *out)
@@ -485,8 +539,6 @@ static enum dmarc_knowledge judge(struct job *job, size_t i, struct dmarc_verdic
 		.found = {.policy = DMARC_ABSENT},
 		.spf_state = DMARC_KNOWN,
 		.dkim_state = DMARC_KNOWN};
-	if (!job->from[i])
-		return DMARC_KNOWN;
 	return dmarc_judge(job->dmarc, job->from[i], job->identities, job->n_identities, out);
 }
 
@@ -501,7 +553,7 @@ static void record_aligned(struct job *job, unsigned fact, enum dmarc_knowledge 
 static void conclude_verdict(struct job *job)
 {
 	struct dmarc_verdict best = {.found = {.policy = DMARC_ABSENT}}, verdict;
-	enum dmarc_code code = DMARC_IS_PASS;
+	enum dmarc_code code = job->unjudged ? DMARC_IS_PERMERROR : DMARC_IS_PASS;
 	bool open = false;
 
 	for (size_t i = 0; i < job->n_from; i++) {
@@ -537,14 +589,19 @@ static const char *written_policy(struct call *call, const struct dmarc_verdict 
 	return arena_print(call_arena(call), "(p=%s%s%s) ", dmarc_policy_name(record->p), sp, dis);
 }
 
+static void add_reason(struct call *call, enum dmarc_code code, const char *reason)
+{
+	call_add_text(call, AUTHRES,
+		span_text(arena_print(call_arena(call), "dmarc=%s reason=\"%s\"",
+			dmarc_code_name(code), reason)));
+}
+
 static void record_results(struct questions *all)
 {
 	struct job *job = all->context;
 	struct dmarc_verdict verdict;
 
 	for (size_t i = 0; i < job->n_from; i++) {
-		if (!job->from[i])
-			continue;
 		(void)judge(job, i, &verdict);
 		/* What passed dmarc_domain needs no quotes (RFC 8601 2.2, RFC 2045 5.1). */
 		call_add_text(job->call, AUTHRES,
@@ -552,15 +609,15 @@ static void record_results(struct questions *all)
 				dmarc_code_name(verdict.code), written_policy(job->call, &verdict),
 				SPAN_ARGS(dmarc_domain_name(job->from[i])))));
 	}
+	if (job->unjudged)
+		add_reason(job->call, DMARC_IS_PERMERROR, job->unjudged);
 }
 
 /* What is no question of DNS. */
 static enum call_status record_at_once(struct call *call, enum dmarc_code code, const char *reason)
 {
 	call_add_choice(call, DMARC, code);
-	call_add_text(call, AUTHRES,
-		span_text(arena_print(call_arena(call), "dmarc=%s reason=\"%s\"",
-			dmarc_code_name(code), reason)));
+	add_reason(call, code, reason);
 	return CALL_DONE;
 }
 
@@ -569,13 +626,25 @@ static enum call_status run_verdict(struct call *call)
 	struct job *job = new_job(call, conclude_verdict);
 
 	find_from(job);
-	if (job->too_many)
-		return record_at_once(call, DMARC_IS_PERMERROR, "too many domains in From");
+	if (job->n_from == 0 && job->unjudged)
+		return record_at_once(call, DMARC_IS_PERMERROR, job->unjudged);
 	if (job->n_from == 0)
 		return record_at_once(call, DMARC_IS_NONE, "no domain in From");
 	find_spf(job);
 	find_dkim(job);
 	return start(job, record_results);
+}
+
+/* For the verdict time that is up is DNS that did not answer. */
+static void expired(struct call *call)
+{
+	const struct questions *questions = call_own(call);
+	const struct job *job = questions->context;
+
+	if (job->conclude != conclude_verdict)
+		return;
+	(void)record_at_once(call, DMARC_IS_TEMPERROR, "no answer in time");
+	call_settle(call, AUTHRES);
 }
 
 /* A call for each stage. */
@@ -600,4 +669,5 @@ const struct filter filter_dmarc = {.version = FILTER_VERSION,
 	.open = open_filter,
 	.close = close_filter,
 	.run = run,
-	.cancel = questions_cancel};
+	.cancel = questions_cancel,
+	.expired = expired};

@@ -9,6 +9,9 @@
 
 enum { FROM_ADDRESS, FROM_DOMAIN, FROM_NAME, FROM_COUNT, SUBJECT, HEADER, LIST_ID, MESSAGE_ID };
 
+/* There is one (RFC 5322 3.6). What is beyond these is counted without a look into it. */
+enum { FROM_FIELDS_MAX = 8 };
+
 static const struct fact facts[] = {
 	[FROM_ADDRESS] = {"from.address", TYPE_MAIL, STAGE_HEADER, 0, NULL,
 		"the address in the header From; of several the first"},
@@ -94,12 +97,16 @@ static void add_others(struct call *call)
 		    call_wants(call, FROM_NAME) || call_wants(call, FROM_COUNT);
 	struct span section = call_view(call)->headers;
 	struct header_field field;
-	size_t count = 0;
+	size_t count = 0, n = 0;
 
 	while (header_next(&section, &field)) {
 		add_named(call, &field);
-		if (from && header_is(&field, SPAN("from")))
+		if (!from || !header_is(&field, SPAN("from")))
+			continue;
+		if (++n <= FROM_FIELDS_MAX)
 			count = add_from(call, field.body, count);
+		else
+			count++;
 	}
 	call_add_number(call, FROM_COUNT, (double)count);
 }

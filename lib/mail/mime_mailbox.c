@@ -149,11 +149,28 @@ static struct span comment_name(struct mailbox_parse *p)
 	return header_decode_text(p->charsets, unquoted(p->comment, p->arena), p->arena);
 }
 
+/* Room for one more of those that are kept: few fields hold more than one, and a message may have
+ * thousands of fields. */
+static struct mime_mailbox *next_item(struct mailbox_parse *p)
+{
+	struct mime_mailboxes *out = p->out;
+	size_t room = out->kept ? 2 * out->kept : 1;
+	struct mime_mailbox *items;
+
+	if (out->kept & (out->kept - 1)) /* it has grown to the next power of two */
+		return &out->items[out->kept];
+	items = arena_alloc(p->arena, room * sizeof(*items));
+	if (out->kept)
+		memcpy(items, out->items, out->kept * sizeof(*items));
+	out->items = items;
+	return &items[out->kept];
+}
+
 /* Counts the mailbox, and keeps it while there is room. `name_words`: how many words are its name
  * (but the one at `without`). */
 static void add(struct mailbox_parse *p, struct span address, size_t name_words, size_t without)
 {
-	struct mime_mailbox *m = &p->out->items[p->out->kept];
+	struct mime_mailbox *m;
 	struct span text = text_harmless(address, p->arena);
 	size_t at = last_at(text);
 	char *copy;
@@ -163,6 +180,7 @@ static void add(struct mailbox_parse *p, struct span address, size_t name_words,
 	p->out->count++;
 	if (p->out->kept == MIME_MAILBOXES_MAX)
 		return;
+	m = next_item(p);
 	p->out->kept++;
 	/* "a@example.com." names the same domain. */
 	while (text.len > at + 1 && text.at[text.len - 1] == '.')
@@ -220,13 +238,18 @@ static size_t take_brackets(struct mailbox_parse *p, struct span s, size_t at)
 	return end < s.len && s.at[end] == '>' ? end + 1 : end;
 }
 
-/* Whether the word under way goes on behind blanks: "a @ example . com" is one (RFC 5322 4.4). */
-static bool joins(struct span s, size_t end)
+/* Index behind the blanks and comments at `at`. */
+static size_t gap_end(struct span s, size_t at)
 {
-	size_t next = end;
+	while (at < s.len && (is_blank(s.at[at]) || s.at[at] == '('))
+		at = s.at[at] == '(' ? comment_end(s, at) : at + 1;
+	return at;
+}
 
-	while (next < s.len && is_blank(s.at[next]))
-		next++;
+/* Whether the word that ends at `end` goes on behind the gap there, at `next`: "a @ example . com"
+ * and "a@example(no).com" are one (RFC 5322 4.4). */
+static bool joins(struct span s, size_t end, size_t next)
+{
 	return next < s.len && (s.at[next] == '@' || s.at[next] == '.' || s.at[end - 1] == '@' ||
 				       s.at[end - 1] == '.');
 }
@@ -240,8 +263,8 @@ static bool is_plain(struct span word)
 /* Index behind the word that begins at `at`; a ':' that may begin a group ends one. */
 static size_t take_word(struct mailbox_parse *p, struct span s, size_t at)
 {
-	static const char ends[] = "<,;(";
-	size_t end = at;
+	static const char ends[] = "<,;";
+	size_t end = at, next;
 	struct span text;
 
 	while (end < s.len && !memchr(ends, s.at[end], sizeof(ends) - 1)) {
@@ -252,13 +275,13 @@ static size_t take_word(struct mailbox_parse *p, struct span s, size_t at)
 		} else if (s.at[end] == ':' && is_plain(word)) {
 			end++;
 			break;
-		} else if (!is_blank(s.at[end])) {
+		} else if (!is_blank(s.at[end]) && s.at[end] != '(') {
 			end++;
-		} else if (span_find_char(word, '=') == word.len && joins(s, end)) {
-			while (is_blank(s.at[end]))
-				end++;
 		} else {
-			break;
+			next = gap_end(s, end);
+			if (span_find_char(word, '=') < word.len || !joins(s, end, next))
+				break;
+			end = next;
 		}
 	}
 	text = span_make(s.at + at, end - at);
@@ -286,8 +309,7 @@ void mailboxes_parse(const struct charsets *charsets, struct span body, struct a
 		.charsets = charsets, .arena = arena, .out = out, .open_quote = SIZE_MAX};
 	struct span s = header_text(body, arena);
 
-	*out = (struct mime_mailboxes){
-		.items = arena_alloc(arena, MIME_MAILBOXES_MAX * sizeof(*out->items))};
+	*out = (struct mime_mailboxes){.items = NULL};
 	for (size_t i = 0; i < s.len;) {
 		if (is_blank(s.at[i])) {
 			i++;

@@ -239,6 +239,20 @@ static void test_dkim_trouble_beside_a_pass(void **state)
 	assert_fact(play, "dmarc", "fail");
 }
 
+/* A rule that defers what can't be told sees it, whatever the deadline. */
+static void test_deadline(void **state)
+{
+	(void)state;
+	found("none", "none", "none", "none");
+	assert_null(filter_play_configure(play, "dmarc", "timeout 1ms"));
+	found("none", "none", "none", "none");
+	dns_play_fault(play->names, "_dmarc.slow.example", DNS_PLAY_DROP);
+	from("a@slow.example");
+	assert_fact(play, "dmarc", "temperror");
+	assert_fact(play, "dmarc.authres", "dmarc=temperror reason=\"no answer in time\"");
+	assert_fact(play, "dmarc.policy", "failed: timed out");
+}
+
 /* --- several domains --- */
 
 static void test_several_domains(void **state)
@@ -261,9 +275,44 @@ static void test_several_domains(void **state)
 	assert_fact(play, "dmarc.authres",
 		"dmarc=pass (p=quarantine dis=none) header.from=two.example, "
 		"dmarc=fail (p=none dis=none) header.from=soft.example");
-	from("a@a.example, b@b.example, c@c.example, d@d.example, e@e.example");
+}
+
+/* Whoever writes From does not choose not to be judged. */
+static void test_what_cannot_be_judged(void **state)
+{
+	static const char *const fail[] = {"a@a.example, b@b.example, c@example.com, d@d.example, "
+					   "e@e.example",
+		"a@*.example.com", "a@\351.example.com", "a@b(x).example.com", "a@example(x).com",
+		"<a@example.com@plain.example>", "a@example.com @ plain.example",
+		"\"a\"@example.com@plain.example",
+		"a@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com"};
+	static const char *const permerror[] = {"a@a.example, b@b.example, c@c.example, "
+						"d@d.example, e@example.com",
+		"a@\"example.com\"", "a@x\\", "x@a.example|||||||||x@example.com"};
+	struct buffer text = BUFFER_INIT(64 * 1024);
+
+	(void)state;
+	found("pass", "plain.example", "none", "none");
+	for (size_t i = 0; i < COUNT_OF(fail); i++) {
+		from(fail[i]);
+		assert_fact(play, "dmarc", "fail");
+	}
+	for (size_t i = 0; i < COUNT_OF(permerror); i++) {
+		from(permerror[i]);
+		assert_fact(play, "dmarc", "permerror");
+	}
+	while (text.len < 17 * 1024)
+		assert_true(buffer_add_text(&text, "x "));
+	assert_true(buffer_add(&text, SPAN("<a@example.com>\0")));
+	from(buffer_span(&text).at);
 	assert_fact(play, "dmarc", "permerror");
-	assert_fact(play, "dmarc.authres", "dmarc=permerror reason=\"too many domains in From\"");
+	assert_fact(play, "dmarc.authres", "dmarc=permerror reason=\"From is too long\"");
+	buffer_free(&text);
+	from("a@a.example, b@b.example, c@c.example, d@d.example, e@e.example");
+	assert_fact(play, "dmarc.authres",
+		"dmarc=none header.from=a.example, dmarc=none header.from=b.example, "
+		"dmarc=none header.from=c.example, dmarc=none header.from=d.example, "
+		"dmarc=permerror reason=\"too many domains in From\"");
 }
 
 /* --- texts --- */
@@ -288,8 +337,7 @@ static void test_texts(void **state)
 static void test_texts_are_valid(void **state)
 {
 	static const char *const froms[] = {"a@example.com", "a@b.example.com", "a@plain.example",
-		"a@broken.example", "", "a@a_b.soft.example", "a@b\303\274cher.example",
-		"a@a.example, b@b.example, c@c.example, d@d.example, e@e.example"};
+		"a@broken.example", "", "a@a_b.soft.example", "a@b\303\274cher.example", "a@x\\"};
 	static const char *const program =
 		"/usr/bin/python3 -c 'import sys, authres\n"
 		"for line in sys.stdin:\n"
@@ -446,7 +494,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spf_trouble, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dkim_trouble, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dkim_trouble_beside_a_pass, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_several_domains, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_cannot_be_judged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_texts_are_valid, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_questions, setup, teardown),

@@ -150,6 +150,8 @@ static void test_mailboxes(void **state)
 		{" a@b.c (Name)", "Name|a@b.c|b.c;"},
 		{" (x) a @ b . c", "x|a@b.c|b.c;"},
 		{" <a@b.c(x)>", "|a@b.c|b.c;"},
+		{" a@b(x).c, d(y)@e.(z)f, <g@h(x).i>", "|a@b.c|b.c;|d@e.f|e.f;|g@h.i|h.i;"},
+		{" a (x) b@c.d", "a|b@c.d|c.d;"},
 		{" group: a@b.c, d@e.f;, g@h.i", "|a@b.c|b.c;|d@e.f|e.f;|g@h.i|h.i;"},
 		{" group:a@b.c;", "|a@b.c|b.c;"},
 		{" undisclosed-recipients:;", ""},
