@@ -38,5 +38,5 @@ bool base64_read(struct span text, uint8_t *out, size_t size, size_t *len)
 		/* Of the last digit 2, 4 or all 6 bits belong to the byte that it completes. */
 		out[(*len)++] = (uint8_t)(group >> (2 * ((4 - digits % 4) % 4)));
 	}
-	return padding <= 2 && (digits + padding) % 4 == 0;
+	return digits > 1 && digits % 4 != 1 && padding <= 2;
 }

@@ -13,49 +13,9 @@
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
 
+#include "authn/base64.h"
 #include "lib/base/fail.h"
 #include "lib/mail/tag_list.h"
-
-/* --- base64 --- */
-
-static int base64_digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-bool dkim_base64(struct span text, uint8_t *out, size_t size, size_t *len)
-{
-	size_t n_digits = 0, n_padding = 0;
-	uint32_t bits = 0;
-
-	*len = 0;
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.at[i];
-
-		if (is_fws(c))
-			continue;
-		if (c == '=') {
-			n_padding++;
-			continue;
-		}
-		if (base64_digit(c) < 0 || n_padding)
-			return false;
-		bits = bits << 6 | (uint32_t)base64_digit(c);
-		if (++n_digits % 4 == 1)
-			continue;
-		if (*len == size)
-			return false;
-		/* The second digit of four ends a byte with 4 bits to spare, the third with 2. */
-		out[(*len)++] = (uint8_t)(bits >> (n_digits % 4 ? 8 - 2 * (n_digits % 4) : 0));
-	}
-	return n_digits > 1 && n_digits % 4 != 1 && n_padding <= 2;
-}
 
 /* --- DER (X.690), as far as a key needs it --- */
 
@@ -177,24 +137,6 @@ static const char *ed25519_read(struct span bytes, struct dkim_key *out)
 
 /* --- records --- */
 
-/* Whether a list of words with colons between them has this one. */
-static bool words_have(struct span words, struct span word)
-{
-	while (words.len) {
-		size_t end = span_find_char(words, ':');
-		struct span each = span_first(words, end);
-
-		while (each.len && is_fws(each.at[0]))
-			each = span_from(each, 1);
-		while (each.len && is_fws(each.at[each.len - 1]))
-			each.len--;
-		if (span_equal(each, word))
-			return true;
-		words = span_from(words, end + 1);
-	}
-	return false;
-}
-
 static bool record_read(struct span record, struct tag_list *tags)
 {
 	struct span version;
@@ -223,9 +165,10 @@ static const char *tags_forbid(const struct tag_list *tags, enum dkim_algorithm 
 	if (!span_equal(kind.at ? kind : SPAN("rsa"),
 		    algorithm == DKIM_RSA_SHA256 ? SPAN("rsa") : SPAN("ed25519")))
 		return "the key is for another algorithm";
-	if (hashes.at && !words_have(hashes, SPAN("sha256")))
+	if (hashes.at && !tag_words_have(hashes, SPAN("sha256")))
 		return "the key is not for SHA-256";
-	if (services.at && !words_have(services, SPAN("*")) && !words_have(services, SPAN("email")))
+	if (services.at && !tag_words_have(services, SPAN("*")) &&
+		!tag_words_have(services, SPAN("email")))
 		return "the key is not for mail";
 	return NULL;
 }
@@ -243,8 +186,8 @@ bool dkim_key_read(struct span record, enum dkim_algorithm algorithm, struct dki
 	if (!record_read(record, &tags))
 		return false;
 	flags = tag_list_find(&tags, SPAN("t"));
-	out->testing = words_have(flags, SPAN("y"));
-	out->domain_itself = words_have(flags, SPAN("s"));
+	out->testing = tag_words_have(flags, SPAN("y"));
+	out->domain_itself = tag_words_have(flags, SPAN("s"));
 	value = tag_list_find(&tags, SPAN("p"));
 	*problem = "the key is revoked";
 	if (value.len == 0)
@@ -253,7 +196,7 @@ bool dkim_key_read(struct span record, enum dkim_algorithm algorithm, struct dki
 	if (*problem)
 		return false;
 	*problem = "the key can't be read";
-	if (!dkim_base64(value, bytes, sizeof(bytes), &len))
+	if (!base64_read(value, bytes, sizeof(bytes), &len))
 		return false;
 	*problem = algorithm == DKIM_RSA_SHA256 ? rsa_read(span_make(bytes, len), out)
 						: ed25519_read(span_make(bytes, len), out);
