@@ -35,7 +35,7 @@ const struct cli_command cli_commands[] = {
 			{"--to", "R", "a recipient; may be given several times"},
 			{"--fact", "F=V", "a fact as it shall be; several times"},
 			{"--rules", "FILE", "these rules, not the configuration's; several times"},
-			{"--no-dns", NULL, "ask no DNS: what needs it is unknown"},
+			{"--no-dns", NULL, "ask no DNS: what needs it is unknown, or temperror"},
 			{"--json", NULL, "one JSON object, for programs"}},
 		cli_explain},
 	LATER("trace", "ID | --ip A | --from S | --to R | --since 2h",
@@ -79,23 +79,17 @@ const struct cli_command cli_commands[] = {
 		cli_drain},
 	{"version", "", "this program's version, and the daemon's if it differs", NULL, 0, 0, {{0}},
 		cli_version},
-	{"dmarc-report", "[--domain D] --day DAY", "a DMARC aggregate report",
-		"Without --domain it lists the domains of a day (UTC: 2026-11-24, yesterday, "
-		"today) "
-		"whose\n"
-		"mail was seen. With it, it writes the report that RFC 9990 describes (XML, gzip) "
-		"into "
-		"the\n"
-		"current folder, under the name that it must be sent as, and says which addresses "
-		"want it:\n"
-		"those of other organizations only if their DNS says that they take it. It sends "
-		"nothing.\n"
-		"Exit status 1: there are no results; 4: postern is not running; 5: the report is "
-		"written,\n"
-		"and DNS did not tell of every address whether it may go there.",
+	{"dmarc-report", "", "a DMARC aggregate report",
+		"Without --domain it lists the domains of a day (UTC) whose mail was seen. With\n"
+		"it, it writes the report that RFC 9990 describes (XML, gzip) into the current\n"
+		"folder, under the name that it must be sent as, and says which addresses want\n"
+		"it: those of other organizations only if their DNS says that they take it. It\n"
+		"sends nothing. Exit status 1: there are no results for that domain; 4: postern\n"
+		"is not running; 5: the report is written, and DNS did not tell of every address\n"
+		"whether it may go there.",
 		0, 0,
 		{{"--domain", "D", "the domain whose DMARC record was found"},
-			{"--day", "DAY", "2026-11-24, yesterday or today"},
+			{"--day", "DAY", "2026-11-24, yesterday or today; always needed"},
 			{"--output", "FILE", "write it there; - is standard output"},
 			{"--org-name", "NAME", "who reports (the host name)"},
 			{"--email", "ADDRESS", "whom to ask about it (postmaster@ the host name)"},

@@ -38,9 +38,9 @@ struct dmarc_destinations {
 	bool more; /* the record has others, which are left out */
 };
 
-/* What the record asks for, nothing of it verified: all are UNSURE or NOT. */
-void dmarc_destinations_read(
-	struct span record, struct arena *arena, struct dmarc_destinations *out);
+/* What a DMARC record asks for, nothing of it verified: all are UNSURE or NOT. What is no address
+ * is passed over. */
+void dmarc_destinations_read(struct span text, struct arena *arena, struct dmarc_destinations *out);
 
 /* Asks DNS, and waits for it on the loop. domain: of the record. size_bytes: of the report as mail
  * carries it. */

@@ -12,10 +12,11 @@
 #include "lib/base/clock.h"
 #include "lib/base/fail.h"
 #include "lib/base/ip.h"
+#include "lib/mail/dmarc_record.h"
 #include "lib/net/digest.h"
 #include "proxy/process/version.h"
 
-enum { SHA256_DIGITS = 64, DAY_S = 24 * 3600 };
+enum { SHA256_DIGITS = 64, DAY_S = 24 * 3600, FO_MAX = 20 };
 
 struct writer {
 	struct buffer *out;
@@ -49,32 +50,6 @@ bool dmarc_day_read(const char *text, uint64_t *begin_s)
 	*begin_s = days_of((unsigned)year, (unsigned)month, (unsigned)day) * DAY_S;
 	clock_rfc3339(*begin_s * 1000, again);
 	return strncmp(again, text, 10) == 0; /* there is no 30th of February */
-}
-
-/* --- the record --- */
-
-static struct span trim(struct span s)
-{
-	while (s.len && strchr(" \t\r\n", s.at[0]) && s.at[0])
-		s = span_from(s, 1);
-	while (s.len && strchr(" \t\r\n", s.at[s.len - 1]) && s.at[s.len - 1])
-		s.len--;
-	return s;
-}
-
-struct span dmarc_record_tag(struct span record, const char *name)
-{
-	while (record.len) {
-		size_t end = span_find_char(record, ';');
-		struct span piece = span_first(record, end);
-		size_t equals = span_find_char(piece, '=');
-
-		if (equals < piece.len &&
-			span_equal_nocase(trim(span_first(piece, equals)), span_text(name)))
-			return trim(span_from(piece, equals + 1));
-		record = span_from(record, end + 1);
-	}
-	return SPAN_NONE;
 }
 
 /* --- XML --- */
@@ -172,36 +147,10 @@ static bool is_word(const char *list, struct span word)
 }
 
 #define DISPOSITIONS " none pass quarantine reject "
-#define POLICIES     " none quarantine reject "
 #define PASS_FAIL    " pass fail "
 #define DKIM_RESULTS " none pass fail policy neutral temperror permerror "
 #define SPF_RESULTS  " none neutral pass fail softfail temperror permerror "
 #define REASONS      " local_policy mailing_list other policy_test_mode trusted_forwarder "
-#define ALIGNMENTS   " r s "
-#define YES_OR_NO    " y n "
-
-/* A tag of the record if it has one of these words, else what it is then. */
-static struct span published(
-	struct span record, const char *tag, const char *words, struct span otherwise)
-{
-	struct span value = dmarc_record_tag(record, tag);
-	char lower[24];
-
-	if (value.len >= sizeof(lower))
-		return otherwise;
-	for (size_t i = 0; i < value.len; i++)
-		lower[i] = ascii_lower(value.at[i]);
-	return is_word(words, span_make(lower, value.len)) ? value : otherwise;
-}
-
-static void published_element(struct writer *w, const char *name, struct span value)
-{
-	char lower[24];
-
-	for (size_t i = 0; i < value.len && i < sizeof(lower); i++)
-		lower[i] = ascii_lower(value.at[i]);
-	element(w, name, span_make(lower, value.len));
-}
 
 /* --- the parts of a report --- */
 
@@ -220,23 +169,32 @@ static void write_metadata(struct writer *w, const struct dmarc_report_source *s
 	close_element(w, "report_metadata");
 }
 
-/* The defaults of what is not said are told too (RFC 9990, "policy_published"). */
-static void write_policy(struct writer *w, const struct dmarc_report *report, struct span record)
+static void policy(struct writer *w, const char *name, enum dmarc_policy value)
 {
-	struct span p = published(record, "p", POLICIES, SPAN("none"));
-	struct span sp = published(record, "sp", POLICIES, p);
-	struct span fo = dmarc_record_tag(record, "fo");
+	element(w, name, span_text(dmarc_policy_name(value)));
+}
 
+/* What is not said counts as what stands in its place, and that is told (RFC 9990,
+ * "policy_published"). */
+static void write_policy(struct writer *w, const struct dmarc_report *report, struct span text)
+{
+	struct dmarc_record r = {.p = DMARC_NONE, .sp = DMARC_ABSENT, .np = DMARC_ABSENT};
+	enum dmarc_policy p, sp;
+
+	if (!dmarc_record_read(text, &r))
+		r.fo = SPAN_NONE;
+	p = r.p == DMARC_ABSENT ? DMARC_NONE : r.p;
+	sp = r.sp == DMARC_ABSENT ? p : r.sp;
 	open_element(w, "policy_published");
 	element(w, "domain", span_text(report->domain));
-	published_element(w, "p", p);
-	published_element(w, "sp", sp);
-	published_element(w, "np", published(record, "np", POLICIES, sp));
-	published_element(w, "adkim", published(record, "adkim", ALIGNMENTS, SPAN("r")));
-	published_element(w, "aspf", published(record, "aspf", ALIGNMENTS, SPAN("r")));
-	if (fo.len && fo.len <= 20)
-		element(w, "fo", fo);
-	published_element(w, "testing", published(record, "t", YES_OR_NO, SPAN("n")));
+	policy(w, "p", p);
+	policy(w, "sp", sp);
+	policy(w, "np", r.np == DMARC_ABSENT ? sp : r.np);
+	element(w, "adkim", r.strict_dkim ? SPAN("s") : SPAN("r"));
+	element(w, "aspf", r.strict_spf ? SPAN("s") : SPAN("r"));
+	if (r.fo.len && r.fo.len <= FO_MAX)
+		element(w, "fo", r.fo);
+	element(w, "testing", r.testing ? SPAN("y") : SPAN("n"));
 	close_element(w, "policy_published");
 }
 

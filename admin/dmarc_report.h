@@ -44,9 +44,6 @@ struct dmarc_report {
 bool dmarc_report_write(const struct dmarc_report_source *source, struct dmarc_report *report,
 	struct buffer *out) MUST_CHECK;
 
-/* A tag of a DMARC record, without blanks around it; empty: none. */
-struct span dmarc_record_tag(struct span record, const char *name);
-
 /* A day in UTC ("2026-11-24"), as seconds since 1970; false: there is no such day. */
 bool dmarc_day_read(const char *text, uint64_t *begin_s) MUST_CHECK;
 

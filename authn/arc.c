@@ -19,6 +19,7 @@
 #include "authn/base64.h"
 #include "authn/fields.h"
 #include "lib/base/fail.h"
+#include "lib/mail/tag_list.h"
 
 enum {
 	SECTION_MAX = 1 << 20, /* bytes of a header that has a chain */
@@ -224,6 +225,28 @@ static void end_bodies(struct arc *arc)
 
 /* --- signatures --- */
 
+struct signature {
+	enum dkim_algorithm algorithm;
+	uint8_t hash[SHA256_SIZE]; /* of what is signed */
+	uint8_t bytes[DKIM_SIGNATURE_SIZE_MAX];
+	size_t len;
+};
+
+static bool check_key(struct span record, const struct signature *signature, const char **problem)
+{
+	struct dkim_key key;
+	bool good;
+
+	if (!dkim_key_read(record, signature->algorithm, &key, problem))
+		return false;
+	good = dkim_key_verifies(
+		&key, signature->hash, span_make(signature->bytes, signature->len));
+	dkim_key_free(&key);
+	if (!good)
+		*problem = "the signature is not by this key or for other content";
+	return good;
+}
+
 /* Any key of the selector will do. */
 static enum outcome check_keys(
 	const struct answer *answer, const struct signature *signature, const char **problem)
@@ -235,7 +258,7 @@ static enum outcome check_keys(
 	if (answer->outcome != ANSWER_FOUND)
 		return BAD;
 	for (size_t i = 0; i < answer->n_records && i < RECORDS_MAX; i++)
-		if (public_key_verifies(answer->records[i].text, signature, problem))
+		if (check_key(answer->records[i].text, signature, problem))
 			return GOOD;
 	return BAD;
 }
@@ -244,7 +267,7 @@ static enum outcome check_keys(
 static enum outcome check_signature(const struct arc *arc, const struct arc_signature *about,
 	const uint8_t signed_hash[SHA256_SIZE], const struct answers *answers, const char **problem)
 {
-	struct signature signature = {.type = about->type};
+	struct signature signature = {.algorithm = about->algorithm};
 
 	*problem = "the signature has expired";
 	if (about->expires_s && arc->now_s > about->expires_s)
@@ -274,7 +297,7 @@ static void hash_message(struct arc *arc, const struct arc_set *set, uint8_t out
 	sha256_open(&sha256);
 	fields_rewind(arc->fields);
 	while (names.len) {
-		struct span name = arc_list_next(&names);
+		struct span name = tag_word_next(&names);
 		const struct header_field *field = fields_take(arc->fields, name);
 
 		if (field && field->raw.at == own->raw.at)

@@ -109,10 +109,11 @@ static bool read_times(const struct tag_list *tags, uint64_t *expires_s)
 	       (*expires_s == 0 || *expires_s > signed_s);
 }
 
-static bool read_algorithm(struct span value, enum key_type *type)
+static bool read_algorithm(struct span value, enum dkim_algorithm *algorithm)
 {
-	*type = span_equal(value, SPAN("ed25519-sha256")) ? KEY_ED25519 : KEY_RSA;
-	return *type == KEY_ED25519 || span_equal(value, SPAN("rsa-sha256"));
+	*algorithm =
+		span_equal(value, SPAN("ed25519-sha256")) ? DKIM_ED25519_SHA256 : DKIM_RSA_SHA256;
+	return *algorithm == DKIM_ED25519_SHA256 || span_equal(value, SPAN("rsa-sha256"));
 }
 
 /* From behind "b=" to the next tag: what is left out when b= is hashed (RFC 6376 3.7). */
@@ -147,7 +148,7 @@ static bool read_signature(const struct tag_list *tags, struct span body, struct
 	struct arc_signature *out, const char **problem)
 {
 	*problem = "a= is neither rsa-sha256 nor ed25519-sha256";
-	if (!read_algorithm(tag_list_find(tags, SPAN("a")), &out->type))
+	if (!read_algorithm(tag_list_find(tags, SPAN("a")), &out->algorithm))
 		return false;
 	*problem = "b= is missing";
 	out->value = value_of_b(tags, body);
@@ -192,31 +193,13 @@ static bool read_canon(struct span value, struct arc_message *out)
 		       &out->body);
 }
 
-static struct span trim_fws(struct span s)
-{
-	while (s.len && is_fws(s.at[0]))
-		s = span_from(s, 1);
-	while (s.len && is_fws(s.at[s.len - 1]))
-		s.len--;
-	return s;
-}
-
-struct span arc_list_next(struct span *list)
-{
-	size_t end = span_find_char(*list, ':');
-	struct span word = trim_fws(span_first(*list, end));
-
-	*list = span_from(*list, end + 1);
-	return word;
-}
-
 /* From is signed (RFC 6376 5.4), no seal is (RFC 8617 4.1.2). */
 static bool names_valid(struct span names)
 {
 	bool from = false;
 
 	while (names.len) {
-		struct span name = arc_list_next(&names);
+		struct span name = tag_word_next(&names);
 
 		if (span_equal_nocase(name, SPAN("ARC-Seal")))
 			return false;
@@ -228,12 +211,7 @@ static bool names_valid(struct span names)
 /* Keys are asked of DNS; that must be among the ways that q= offers. */
 static bool read_query(struct span value)
 {
-	if (!value.at)
-		return true;
-	while (value.len)
-		if (span_equal(arc_list_next(&value), SPAN("dns/txt")))
-			return true;
-	return false;
+	return !value.at || tag_words_have(value, SPAN("dns/txt"));
 }
 
 /* RFC 6376 3.5: up to 76 digits. One that does not fit is longer than any body. */

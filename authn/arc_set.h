@@ -6,7 +6,8 @@
 #define AUTHN_ARC_SET_H
 
 #include "authn/canon.h"
-#include "authn/public_key.h"
+#include "authn/dkim_key.h"
+#include "authn/sha256.h"
 #include "lib/base/arena.h"
 #include "lib/mail/header.h"
 
@@ -17,7 +18,7 @@ enum arc_cv { ARC_CV_NONE, ARC_CV_PASS, ARC_CV_FAIL };
 
 /* What a seal and a message signature share. */
 struct arc_signature {
-	enum key_type type;
+	enum dkim_algorithm algorithm;
 	struct span domain; /* d= */
 	struct span key;    /* the name in DNS at which its key is; in the arena */
 	struct span value;  /* of b=, with all the blanks around it */
@@ -54,8 +55,5 @@ bool arc_message_read(struct span body, struct arena *arena, unsigned *instance,
 
 bool arc_seal_read(struct span body, struct arena *arena, unsigned *instance, struct arc_seal *out,
 	const char **problem) MUST_CHECK;
-
-/* Takes the next word off a list with colons between, as h= is. It may be empty. */
-struct span arc_list_next(struct span *list);
 
 #endif

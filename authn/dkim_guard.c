@@ -6,18 +6,10 @@
  */
 #include "authn/dkim_guard.h"
 
+#include "authn/base64.h"
 #include "lib/mail/tag_list.h"
 
 /* --- parts of values --- */
-
-static struct span without_blanks_around(struct span s)
-{
-	while (s.len && is_fws(s.at[0]))
-		s = span_from(s, 1);
-	while (s.len && is_fws(s.at[s.len - 1]))
-		s.len--;
-	return s;
-}
 
 /* Without any blank, in the arena. */
 static struct span squeezed(struct span value, struct arena *arena)
@@ -123,7 +115,7 @@ static bool read_signature(struct span value, struct dkim_claim *claim, struct a
 {
 	size_t size = sizeof(claim->signature);
 
-	if (!dkim_base64(value, claim->signature, size, &claim->signature_len))
+	if (!base64_read(value, claim->signature, size, &claim->signature_len))
 		return false;
 	claim->said.start = span_first(squeezed(value, arena), 8);
 	return true;
@@ -135,7 +127,7 @@ static bool read_body_hash(struct span value, struct dkim_claim *claim, struct a
 
 	(void)arena;
 	/* Of the other lengths SHA-1's is one. */
-	return dkim_base64(value, claim->body_hash, sizeof(claim->body_hash), &len) &&
+	return base64_read(value, claim->body_hash, sizeof(claim->body_hash), &len) &&
 	       (len == DKIM_HASH_SIZE || len == 20);
 }
 
@@ -187,10 +179,8 @@ static bool read_names(struct span value, struct dkim_claim *claim, struct arena
 		return false;
 	claim->names = arena_alloc(arena, DKIM_NAMES_MAX * sizeof(*claim->names));
 	while (value.len) {
-		size_t colon = span_find_char(value, ':');
-		struct span name = without_blanks_around(span_first(value, colon));
+		struct span name = tag_word_next(&value);
 
-		value = span_from(value, colon + 1);
 		if (name.len == 0)
 			continue;
 		if (!is_name(name) || claim->n_names == DKIM_NAMES_MAX)
@@ -222,14 +212,8 @@ static bool read_limit(struct span value, struct dkim_claim *claim, struct arena
 static bool read_queries(struct span value, struct dkim_claim *claim, struct arena *arena)
 {
 	(void)arena;
-	while (value.len) {
-		size_t colon = span_find_char(value, ':');
-
-		if (span_equal(without_blanks_around(span_first(value, colon)), SPAN("dns/txt")))
-			return true;
-		value = span_from(value, colon + 1);
-	}
-	dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "q= has no method that is known");
+	if (!tag_words_have(value, SPAN("dns/txt")))
+		dkim_claim_refuse(claim, DKIM_IS_PERMERROR, "q= has no method that is known");
 	return true;
 }
 

@@ -16,37 +16,6 @@
 #include "lib/base/fail.h"
 #include "lib/mail/tag_list.h"
 
-/* --- base64 --- */
-
-bool dkim_base64(struct span text, uint8_t *out, size_t size, size_t *len)
-{
-	size_t n_digits = 0, n_padding = 0;
-	uint32_t bits = 0;
-
-	*len = 0;
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.at[i];
-		int digit = base64_digit(c);
-
-		if (digit < 0 && is_fws(c))
-			continue;
-		if (c == '=') {
-			n_padding++;
-			continue;
-		}
-		if (digit < 0 || n_padding)
-			return false;
-		bits = bits << 6 | (uint32_t)digit;
-		if (++n_digits % 4 == 1)
-			continue;
-		if (*len == size)
-			return false;
-		/* The second digit of four ends a byte with 4 bits to spare, the third with 2. */
-		out[(*len)++] = (uint8_t)(bits >> (n_digits % 4 ? 8 - 2 * (n_digits % 4) : 0));
-	}
-	return n_digits > 1 && n_digits % 4 != 1 && n_padding <= 2;
-}
-
 /* --- DER (X.690), as far as a key needs it --- */
 
 enum { DER_INTEGER = 0x02, DER_BIT_STRING = 0x03, DER_SEQUENCE = 0x30 };
@@ -167,24 +136,6 @@ static const char *ed25519_read(struct span bytes, struct dkim_key *out)
 
 /* --- records --- */
 
-/* Whether a list of words with colons between them has this one. */
-static bool words_have(struct span words, struct span word)
-{
-	while (words.len) {
-		size_t end = span_find_char(words, ':');
-		struct span each = span_first(words, end);
-
-		while (each.len && is_fws(each.at[0]))
-			each = span_from(each, 1);
-		while (each.len && is_fws(each.at[each.len - 1]))
-			each.len--;
-		if (span_equal(each, word))
-			return true;
-		words = span_from(words, end + 1);
-	}
-	return false;
-}
-
 static bool record_read(struct span record, struct tag_list *tags)
 {
 	struct span version;
@@ -213,9 +164,10 @@ static const char *tags_forbid(const struct tag_list *tags, enum dkim_algorithm 
 	if (!span_equal(kind.at ? kind : SPAN("rsa"),
 		    algorithm == DKIM_RSA_SHA256 ? SPAN("rsa") : SPAN("ed25519")))
 		return "the key is for another algorithm";
-	if (hashes.at && !words_have(hashes, SPAN("sha256")))
+	if (hashes.at && !tag_words_have(hashes, SPAN("sha256")))
 		return "the key is not for SHA-256";
-	if (services.at && !words_have(services, SPAN("*")) && !words_have(services, SPAN("email")))
+	if (services.at && !tag_words_have(services, SPAN("*")) &&
+		!tag_words_have(services, SPAN("email")))
 		return "the key is not for mail";
 	return NULL;
 }
@@ -233,8 +185,8 @@ bool dkim_key_read(struct span record, enum dkim_algorithm algorithm, struct dki
 	if (!record_read(record, &tags))
 		return false;
 	flags = tag_list_find(&tags, SPAN("t"));
-	out->testing = words_have(flags, SPAN("y"));
-	out->domain_itself = words_have(flags, SPAN("s"));
+	out->testing = tag_words_have(flags, SPAN("y"));
+	out->domain_itself = tag_words_have(flags, SPAN("s"));
 	value = tag_list_find(&tags, SPAN("p"));
 	*problem = "the key is revoked";
 	if (value.len == 0)
@@ -243,7 +195,7 @@ bool dkim_key_read(struct span record, enum dkim_algorithm algorithm, struct dki
 	if (*problem)
 		return false;
 	*problem = "the key can't be read";
-	if (!dkim_base64(value, bytes, sizeof(bytes), &len))
+	if (!base64_read(value, bytes, sizeof(bytes), &len))
 		return false;
 	*problem = algorithm == DKIM_RSA_SHA256 ? rsa_read(span_make(bytes, len), out)
 						: ed25519_read(span_make(bytes, len), out);

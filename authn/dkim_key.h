@@ -1,6 +1,7 @@
 /*
  * dkim_key: the keys that signers publish (RFC 6376 3.6, RFC 8463 4), and signatures verified with
- * them. The library below is never shown a key: docs/why/dkim.md.
+ * them: of DKIM and of ARC, whose
+ * keys are the same. libopendkim is never shown a key: docs/why/dkim.md.
  */
 #ifndef AUTHN_DKIM_KEY_H
 #define AUTHN_DKIM_KEY_H
@@ -43,9 +44,5 @@ bool dkim_key_verifies(const struct dkim_key *key, const uint8_t hash[DKIM_HASH_
 	struct span signature) MUST_CHECK;
 
 void dkim_key_free(struct dkim_key *key);
-
-/* Base64 with blanks and folds inside (RFC 6376 2.10); the padding may be missing or folded. false:
- * it is not, it is empty, or it is longer than size. */
-bool dkim_base64(struct span text, uint8_t *out, size_t size, size_t *len) MUST_CHECK;
 
 #endif

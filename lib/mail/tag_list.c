@@ -65,6 +65,23 @@ struct span tag_list_find(const struct tag_list *list, struct span name)
 	return SPAN_NONE;
 }
 
+struct span tag_word_next(struct span *words)
+{
+	size_t end = span_find_char(*words, ':');
+	struct span word = trim_fws(span_first(*words, end));
+
+	*words = span_from(*words, end + 1);
+	return word;
+}
+
+bool tag_words_have(struct span words, struct span word)
+{
+	while (words.len)
+		if (span_equal(tag_word_next(&words), word))
+			return true;
+	return false;
+}
+
 bool tag_value_squeeze(struct span value, char *out, size_t size, size_t *len)
 {
 	*len = 0;

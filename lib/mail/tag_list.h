@@ -36,6 +36,11 @@ static inline bool is_fws(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* Takes the next word off a list with colons between, as h= is: without blanks around, perhaps
+ * empty. */
+struct span tag_word_next(struct span *words);
+bool tag_words_have(struct span words, struct span word);
+
 /* The value without any of it: for base64. false: it is longer than size. */
 bool tag_value_squeeze(struct span value, char *out, size_t size, size_t *len) MUST_CHECK;
 

@@ -16,7 +16,10 @@
  *   and then taken for dead for 15 minutes (infra-host-ttl). Here it is asked less often, and what
  *   is known of it is forgotten after 5 s, so that a resolver that was restarted is used at once.
  *   Tried and rejected: lower waits by infra-cache-max-rtt. A server is taken for dead when its
- * wait has grown to that, which then took three lost packets.
+ *   wait has grown to that, which then took three lost packets.
+ * - How long it waits follows from how fast the server was: one that answers from its cache gets 50
+ *   ms at first, and all tries are over within a second. But it is a resolver, and what it does not
+ *   know yet it has to ask of others. So it gets a second at least.
  * - It says what it thinks on stderr, by way of a global: turned off.
  *
  * Questions with the same name and type share one packet to the server and its answer.
@@ -317,6 +320,7 @@ static const struct setting settings[] = {
 	/* Servers: dead ones are noticed soon, and so is that they are back. */
 	{"outbound-msg-retry:", "2"},
 	{"infra-host-ttl:", "5"},
+	{"infra-cache-min-rtt:", "1000"},
 	/* The admin's resolver may be here and may know private networks. */
 	{"do-not-query-localhost:", "no"},
 	{"unblock-lan-zones:", "yes"},

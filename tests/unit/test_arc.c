@@ -320,7 +320,7 @@ static void test_tags(void **state)
 
 static void test_algorithms_and_keys(void **state)
 {
-	const char *other = "the key is not for this algorithm";
+	const char *other = "the key is for another algorithm";
 
 	(void)state;
 	assert_fails_early(sealed(&(struct arc_play_set){.i = 1, .algorithm = "rsa-sha1"}),
@@ -334,7 +334,8 @@ static void test_algorithms_and_keys(void **state)
 		"the key is shorter than 1024 bits");
 	assert_fails(sealed(&(struct arc_play_set){.i = 1, .algorithm = "ed25519-sha256"}), other);
 	assert_fails(sealed(&(struct arc_play_set){.i = 1, .record = "k=ed25519; p=%s"}), other);
-	assert_fails(sealed(&(struct arc_play_set){.i = 1, .record = "h=sha1; p=%s"}), other);
+	assert_fails(sealed(&(struct arc_play_set){.i = 1, .record = "h=sha1; p=%s"}),
+		"the key is not for SHA-256");
 	assert_passes(sealed(&(struct arc_play_set){.i = 1, .record = "h=sha1 : sha256; p=%s"}));
 	assert_fails(sealed(&(struct arc_play_set){.i = 1, .record = "s=web; p=%s"}),
 		"the key is not for mail");
@@ -344,7 +345,9 @@ static void test_algorithms_and_keys(void **state)
 		"the key can't be read");
 	assert_fails(
 		sealed(&(struct arc_play_set){.i = 1, .record = "p=!%s"}), "the key can't be read");
-	assert_fails(sealed(&(struct arc_play_set){.i = 1, .record = "p=%s; v=DKIM1"}),
+	/* It should stand first; nothing hangs on it. */
+	assert_passes(sealed(&(struct arc_play_set){.i = 1, .record = "p=%s; v=DKIM1"}));
+	assert_fails(sealed(&(struct arc_play_set){.i = 1, .record = "p=%s; v=DKIM2"}),
 		"the key record can't be read");
 	assert_fails(sealed(&(struct arc_play_set){.i = 1, .record = "v=spf1 -all"}),
 		"the key record can't be read");

@@ -196,10 +196,10 @@ static void test_base64(void **state)
 	static const struct {
 		const char *text, *want; /* NULL: refused */
 	} cases[] = {
-		{"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"},
-		{"Z m\r\n\t9vYg = =\r\n", "foob"}, {"Zm9", NULL}, {"Zg=", NULL}, {"Zg===", NULL},
-		{"Z===", NULL}, {"====", NULL}, {"Zg==Zg==", NULL}, {"Zm9v=", NULL}, {"Zm-v", NULL},
-		{"Zm9vYmFyYg==", NULL}, /* seven bytes */
+		{"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Z m\r\n\t9vYg = =\r\n", "foob"},
+		{"Zm8", "fo"}, {"Zg", "f"}, {"Zg=", "f"}, {"", NULL}, {" ", NULL}, {"Z", NULL},
+		{"Zg===", NULL}, {"Z===", NULL}, {"====", NULL}, {"Zg==Zg==", NULL},
+		{"Zm9vZ", NULL}, {"Zm-v", NULL}, {"Zm9vYmFyYg==", NULL}, /* seven bytes */
 	};
 	uint8_t out[6];
 	size_t len;

@@ -505,6 +505,28 @@ static void test_server_comes_back(void **state)
 	stage_end(&s);
 }
 
+/* A resolver is fast with what it knows and slow with what it has to find out. */
+static void test_slow_answer(void **state)
+{
+	struct stage s;
+	char name[40];
+
+	(void)state;
+	stage_begin(&s, "slow.example A 300 192.0.2.1\n");
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "x%u.example", i);
+		ask(&s, name, DNS_A);
+		assert_outcome(&s.query, DNS_NXDOMAIN);
+	}
+	dns_play_fault(s.play, "slow.example", DNS_PLAY_HOLD);
+	assert_false(start(&s, &s.query, "slow.example", DNS_A));
+	dns_play_pass(s.play, 800);
+	dns_play_release(s.play);
+	DNS_PLAY_UNTIL(s.play, s.query.state == DNS_IDLE);
+	assert_outcome(&s.query, DNS_FOUND);
+	stage_end(&s);
+}
+
 static void test_second_server(void **state)
 {
 	struct endpoint servers[2];
@@ -1192,6 +1214,7 @@ int main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_dead_server),
 		cmocka_unit_test(test_server_comes_back),
+		cmocka_unit_test(test_slow_answer),
 		cmocka_unit_test(test_second_server),
 		cmocka_unit_test(test_ipv6_server),
 		cmocka_unit_test(test_tcp),

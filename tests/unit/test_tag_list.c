@@ -51,6 +51,21 @@ static void test_too_many_tags_are_refused(void **state)
 	assert_false(tag_list_read(span_make(text, len), &list));
 }
 
+static void test_words_between_colons(void **state)
+{
+	struct span words = SPAN(" From :\r\n\tto::date");
+
+	(void)state;
+	assert_true(span_equal(tag_word_next(&words), SPAN("From")));
+	assert_true(span_equal(tag_word_next(&words), SPAN("to")));
+	assert_true(span_equal(tag_word_next(&words), SPAN("")));
+	assert_true(span_equal(tag_word_next(&words), SPAN("date")));
+	assert_int_equal(words.len, 0);
+	assert_true(tag_words_have(SPAN("a: y :s"), SPAN("y")));
+	assert_false(tag_words_have(SPAN("yy:Y"), SPAN("y")));
+	assert_false(tag_words_have(SPAN_NONE, SPAN("y")));
+}
+
 static void test_base64_loses_its_folds(void **state)
 {
 	char out[4];
@@ -68,6 +83,7 @@ int main(void)
 		cmocka_unit_test(test_values_are_found_without_blanks_around),
 		cmocka_unit_test(test_what_is_no_list_is_refused),
 		cmocka_unit_test(test_too_many_tags_are_refused),
+		cmocka_unit_test(test_words_between_colons),
 		cmocka_unit_test(test_base64_loses_its_folds),
 	};
 
