@@ -89,7 +89,8 @@ def name_of(field):
 
 WORDS = [b"minutes", b"of", b"the", b"meeting", b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", b"a@b.example", b"<x@y.example>",
          b"\"q\\\"s\"",
-         b"(comment)", b"Gr\xc3\xbc\xc3\x9fe", b"\xff\xfe", b";", b"b=c;", b":", b"=", b"b=", b",", b"0", b"x" * 70, b"y" * 300, b"v\x0bt", b"f\x0cf"]
+         b"(comment)", b"Gr\xc3\xbc\xc3\x9fe", b"\xff\xfe", b";", b"b=c;", b":", b"=", b"b=", b",", b"0", b"x" * 70,
+         b"y" * 300, b"v\x0bt", b"f\x0cf"]
 NAMES = [b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"Received", b"X-Mailer", b"List-Id", b"Reply-To",
          b"MIME-Version",
          b"Content-Type", b"References", b"X-A", b"x-a", b"X_under.dot", b"Authentication-Results", b"Return-Path"]
