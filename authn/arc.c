@@ -286,7 +286,7 @@ static void add_field(enum canon canon, const struct header_field *field, struct
 }
 
 /* RFC 6376 3.7, its second hash. The field itself is not among those that it may name: it was not
- * there when it was made. */
+ * there when it was made. Fields that it does not name are left in arc->fields. */
 static void hash_message(struct arc *arc, const struct arc_set *set, uint8_t out[SHA256_SIZE])
 {
 	const struct arc_message *message = &set->message;
@@ -327,6 +327,9 @@ static enum outcome check_message(struct arc *arc, const struct arc_set *set,
 	if (memcmp(message->body_hash, arc->hashes[message->body], SHA256_SIZE) != 0)
 		return BAD;
 	hash_message(arc, set, hash);
+	*problem = "there is a From that it does not sign";
+	if (fields_take(arc->fields, SPAN("From")))
+		return BAD;
 	return check_signature(arc, &message->signature, hash, answers, problem);
 }
 

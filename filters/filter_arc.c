@@ -37,7 +37,7 @@ static const struct fact facts[] = {
 	[ARC] = {"arc", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASSURES | FACT_ASKS, results,
 		"whether the ARC chain is valid (RFC 8617)"},
 	[ARC_SEALERS] = {"arc.sealers", TYPE_DOMAIN, STAGE_MESSAGE, FACT_MANY | FACT_ASKS, NULL,
-		"domains that sealed the ARC chain; none unless it is valid"},
+		"domains that sealed the message as it is; none unless the ARC chain is valid"},
 	[ARC_SPF] = {"arc.spf", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASKS, spf_results,
 		"SPF as the last ARC sealer saw it"},
 	[ARC_DKIM] = {"arc.dkim", TYPE_CHOICE, STAGE_MESSAGE, FACT_ASKS, dkim_results,
@@ -93,12 +93,18 @@ static void add_method(
 			call_add_choice(call, fact, i);
 }
 
+/* Those who sealed the message as it is now: since the oldest of their signatures that still holds.
+ * Who was before them sealed another message, and whoever took that one and wrote what he likes
+ * into it could seal it once more: the chain is valid, and must not have the trust that the first
+ * one has. */
 static void add_sealers(struct call *call, const struct arc_result *result)
 {
-	for (size_t i = 0; i < result->n_sealers; i++) {
+	size_t first = result->oldest_pass ? result->oldest_pass - 1 : 0;
+
+	for (size_t i = first; i < result->n_sealers; i++) {
 		bool known = false;
 
-		for (size_t j = 0; j < i && !known; j++)
+		for (size_t j = first; j < i && !known; j++)
 			known = span_equal_nocase(result->sealers[i], result->sealers[j]);
 		if (!known)
 			call_add_text(call, ARC_SEALERS, result->sealers[i]);

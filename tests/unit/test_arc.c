@@ -277,7 +277,7 @@ static void test_which_fields_are_signed(void **state)
 	assert_fails(play, "the signature is not by this key or for other content");
 	play = sealed(&(struct arc_play_set){.i = 1, .h = "from"});
 	arc_play_above(play, "From: eve@example.org\r\n");
-	assert_passes(play);
+	assert_fails(play, "there is a From that it does not sign");
 }
 
 static void test_tags(void **state)

@@ -36,15 +36,20 @@ static void answers(const struct arc_result *of)
 	script.result = buffer_span(&result);
 }
 
-static void passes(const char *results)
+static void passes_since(const char *results, unsigned oldest)
 {
 	struct arc_result of = {.code = ARC_IS_PASS,
 		.sealers = sealers,
 		.n_sealers = COUNT_OF(sealers),
 		.results = span_text(results),
-		.oldest_pass = 2};
+		.oldest_pass = oldest};
 
 	answers(&of);
+}
+
+static void passes(const char *results)
+{
+	passes_since(results, 0);
 }
 
 static int setup(void **state)
@@ -96,10 +101,10 @@ static void test_chain(void **state)
 	assert_true(span_equal(buffer_span(&script.request), SPAN(SEALED)));
 	assert_true(span_equal(buffer_span(&script.body), SPAN(BODY)));
 	assert_int_equal(script.asked, 1);
-	assert_fact(play, "arc.authres", "arc=pass header.oldest-pass=2 smtp.remote-ip=192.0.2.7");
+	assert_fact(play, "arc.authres", "arc=pass header.oldest-pass=0 smtp.remote-ip=192.0.2.7");
 	assert_true(endpoint_parse(SPAN("[2001:db8::1]:4711"), &play->view.client));
 	assert_fact(play, "arc.authres",
-		"arc=pass header.oldest-pass=2 smtp.remote-ip=\"2001:db8::1\"");
+		"arc=pass header.oldest-pass=0 smtp.remote-ip=\"2001:db8::1\"");
 }
 
 static void test_words_that_are_no_choice(void **state)
@@ -109,6 +114,19 @@ static void test_words_that_are_no_choice(void **state)
 	assert_string_equal(measure(), "pass | lists.example, example.org | none | pass | none");
 	passes("mx.example.org; none");
 	assert_string_equal(measure(), "pass | lists.example, example.org | none | none | none");
+}
+
+/* Whose message was changed by one who came later did not seal this one. */
+static void test_sealers_of_another_message(void **state)
+{
+	static const char *const since[] = {"lists.example, example.org",
+		"lists.example, example.org", "example.org, lists.example", "lists.example"};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(since); i++) {
+		passes_since("mx.example.org; none", i);
+		assert_fact(play, "arc.sealers", since[i]);
+	}
 }
 
 /* Nobody's word is taken from a chain that does not hold, whatever the verifier says of it. */
@@ -174,6 +192,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_sealed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_words_that_are_no_choice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sealers_of_another_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_chain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outcomes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_process, setup, teardown),
