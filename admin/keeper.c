@@ -249,6 +249,8 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 		on_start(keeper, frame);
 	else if (frame->type == FRAME_LOG_TARGET && started)
 		on_log_target(keeper, frame);
+	else if (frame->type == FRAME_DECLARED && started && frame->n_fds == 0)
+		keeper_store_declare(keeper->store, frame->payload);
 	else if (frame->type == FRAME_LINK && started && frame->n_fds == LINK_FDS)
 		add_link(keeper, frame);
 	else if (frame->type == FRAME_ANSWER && started && frame->n_fds == 0)

@@ -21,6 +21,7 @@ struct loaded {
 	struct config *config; /* owned; NULL: mistakes */
 	struct ruleset rules;  /* owned */
 	struct buffer bytes;   /* the bundle as the workers get it */
+	struct buffer declared; /* what the keeper wants to know of it (declared.h) */
 	struct buffer report;  /* mistakes and warnings, as lines for people */
 	size_t n_mistakes, n_warnings;
 };

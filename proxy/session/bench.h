@@ -25,6 +25,8 @@ struct bench {
 	size_t n_results;
 	bool always;    /* they are measured of each message that goes on, whatever rules read */
 	bool *told;     /* by slot, scratch: what is wanted with them */
+	struct lists *lists;   /* borrowed; NULL: none from the store are at hand */
+	struct list **live;    /* owned: of the rules' lists, in their order; NULL: not bound */
 	uint64_t *hits; /* by rule: transactions in which it was true */
 };
 
