@@ -218,8 +218,7 @@ static void judge_store_name(struct parser *p, const struct token *at, const cha
 	size_t len = strlen(name);
 
 	for (size_t i = 0; i < len; i++)
-		if (!ascii_is_alpha(name[i]) && !ascii_is_digit(name[i]) &&
-			!strchr("._-", name[i]))
+		if (!ascii_is_alpha(name[i]) && !ascii_is_digit(name[i]) && !strchr("._-", name[i]))
 			len = 0;
 	if (len == 0 || len > STORE_NAME_MAX)
 		parser_mistake(p, at, NULL,

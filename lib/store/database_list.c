@@ -33,7 +33,7 @@ struct tally {
 	struct span by;
 	uint64_t now_s;
 	unsigned added, changed, same, n_protected, full;
-	unsigned rows; /* new ones */
+	unsigned rows;   /* new ones */
 	struct record r; /* the list of those that were refused is open */
 };
 
@@ -60,8 +60,8 @@ static struct database_list_changes *changes_of(struct database *db, const struc
 	return changes;
 }
 
-static void note_change(struct database *db, const struct database_list *list,
-	enum image_kind kind, const struct image_item *item)
+static void note_change(struct database *db, const struct database_list *list, enum image_kind kind,
+	const struct image_item *item)
 {
 	struct database_list_changes *changes = changes_of(db, list);
 
@@ -255,8 +255,9 @@ static void tell_refused(struct tally *t, enum image_kind kind, const struct ima
 	record_close(&t->r);
 }
 
-static void log_refused(struct database *db, const struct database_list *list, const struct tally *t,
-	enum image_kind kind, const struct image_item *item, const struct image_item *hit)
+static void log_refused(struct database *db, const struct database_list *list,
+	const struct tally *t, enum image_kind kind, const struct image_item *item,
+	const struct image_item *hit)
 {
 	char room[IP_TEXT_SIZE + 4], other[IP_TEXT_SIZE + 4];
 	struct err err = {{0}};
@@ -276,8 +277,8 @@ static bool bind_key(sqlite3_stmt *statement, const struct database_list *list,
 		return false;
 	sqlite3_bind_int64(statement, 1, list->id);
 	sqlite3_bind_int(statement, 2, kind);
-	return sqlite3_bind_blob(statement, 3, key.at ? key.at : "", (int)key.len,
-		       SQLITE_STATIC) == SQLITE_OK;
+	return sqlite3_bind_blob(statement, 3, key.at ? key.at : "", (int)key.len, SQLITE_STATIC) ==
+	       SQLITE_OK;
 }
 
 /* Statements of the same eight values: insert and update. */
@@ -292,8 +293,7 @@ static bool write_item(struct database *db, enum database_statement which,
 	if (!bind_key(write, list, kind, key))
 		return false;
 	if (kind == IMAGE_TEXT && item->item.len && !span_equal(item->item, key))
-		sqlite3_bind_text(
-			write, 4, item->item.at, (int)item->item.len, SQLITE_STATIC);
+		sqlite3_bind_text(write, 4, item->item.at, (int)item->item.len, SQLITE_STATIC);
 	sqlite3_bind_text(write, 5, item->reason.at ? item->reason.at : "", (int)item->reason.len,
 		SQLITE_STATIC);
 	sqlite3_bind_text(write, 6, t->by.at ? t->by.at : "", (int)t->by.len, SQLITE_STATIC);
@@ -324,8 +324,7 @@ static bool look_up(struct database *db, const struct database_list *list, enum 
 	else if (expires == item->expires_s && span_equal(database_text(get, 0), item->reason))
 		*out = THERE_ALIKE;
 	else
-		*out = expires == IMAGE_FOR_GOOD ||
-				       (item->expires_s && expires >= item->expires_s)
+		*out = expires == IMAGE_FOR_GOOD || (item->expires_s && expires >= item->expires_s)
 			       ? THERE_LONGER
 			       : THERE_OTHERWISE;
 	sqlite3_reset(get);
@@ -437,8 +436,8 @@ static bool open_list(struct database *db, struct tally *t, struct span name, st
 	return span_equal(span_text(list->type), type) || set_type(db, type, list);
 }
 
-static void tally_begin(struct tally *t, struct database *db, struct database_job *job,
-	struct span by, bool dry)
+static void tally_begin(
+	struct tally *t, struct database *db, struct database_job *job, struct span by, bool dry)
 {
 	*t = (struct tally){.job = job, .dry = dry, .by = by, .now_s = now_s(db)};
 	record_init(&t->r, true, 256 * 1024);
@@ -474,8 +473,8 @@ static bool are_items(struct span items)
 }
 
 /* items: packed. */
-static bool add_all(struct database *db, struct tally *t, struct span name, struct span type,
-	struct span items)
+static bool add_all(
+	struct database *db, struct tally *t, struct span name, struct span type, struct span items)
 {
 	struct database_list list;
 	struct image_item item;
@@ -564,8 +563,7 @@ bool database_list_del(struct database *db, struct database_job *job)
 	struct record r;
 	int gone;
 
-	if (!list_kind_parse(job->parts[1], &kind) ||
-		!list_key_read(kind, job->parts[2], &item) ||
+	if (!list_kind_parse(job->parts[1], &kind) || !list_key_read(kind, job->parts[2], &item) ||
 		!find_list(db, job->parts[0], &list) || !load_kept(db))
 		return false;
 	if (list.id) {
@@ -777,7 +775,8 @@ static bool search_list(struct database *db, struct record *r, const struct data
 	return true;
 }
 
-static bool search_all(struct database *db, struct record *r, enum image_kind kind, struct span keys)
+static bool search_all(
+	struct database *db, struct record *r, enum image_kind kind, struct span keys)
 {
 	struct database_list *lists;
 	sqlite3_stmt *all = database_statement(db, SQL_LISTS);
@@ -841,8 +840,8 @@ bool database_list_search(struct database *db, struct database_job *job)
 
 /* --- for images --- */
 
-bool database_lists_each(struct database *db,
-	void (*each)(void *context, struct span name), void *context, struct err *err)
+bool database_lists_each(struct database *db, void (*each)(void *context, struct span name),
+	void *context, struct err *err)
 {
 	sqlite3_stmt *all = db->file ? database_statement(db, SQL_LISTS) : NULL;
 	bool is_row = true;
@@ -939,16 +938,15 @@ struct expired {
 	struct span key;
 };
 
-static bool find_expired(
-	struct database *db, struct arena *arena, struct expired *out, size_t *n)
+static bool find_expired(struct database *db, struct arena *arena, struct expired *out, size_t *n)
 {
 	sqlite3_stmt *old = database_statement(db, SQL_ITEMS_OVER);
 	uint64_t at_s = now_s(db);
 	bool is_row = true;
 
 	if (old)
-		sqlite3_bind_int64(old, 1,
-			(sqlite3_int64)(at_s > EXPIRED_KEPT_S ? at_s - EXPIRED_KEPT_S : 0));
+		sqlite3_bind_int64(
+			old, 1, (sqlite3_int64)(at_s > EXPIRED_KEPT_S ? at_s - EXPIRED_KEPT_S : 0));
 	for (*n = 0; *n < EXPIRE_PIECE; ++*n) {
 		if (!database_row(db, old, &is_row))
 			return false;

@@ -60,12 +60,10 @@
 	X(LIST_SHOW, "SELECT kind, key, item, reason, author, at, expires FROM list_items "        \
 		     "WHERE list = ?1 AND (kind, key) > (?2, ?3) "                                 \
 		     "AND (expires = 0 OR expires > ?4) ORDER BY kind, key LIMIT ?5")              \
-	X(ITEM_NEW,                                                                                \
-		"INSERT OR IGNORE INTO list_items(list, kind, key, item, reason, author, at, "     \
-		"expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                                \
-	X(ITEM_SET,                                                                                \
-		"UPDATE list_items SET item = ?4, reason = ?5, author = ?6, at = ?7, "             \
-		"expires = ?8 WHERE list = ?1 AND kind = ?2 AND key = ?3")                         \
+	X(ITEM_NEW, "INSERT OR IGNORE INTO list_items(list, kind, key, item, reason, author, at, " \
+		    "expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                            \
+	X(ITEM_SET, "UPDATE list_items SET item = ?4, reason = ?5, author = ?6, at = ?7, "         \
+		    "expires = ?8 WHERE list = ?1 AND kind = ?2 AND key = ?3")                     \
 	X(ITEM_GET, "SELECT reason, expires FROM list_items "                                      \
 		    "WHERE list = ?1 AND kind = ?2 AND key = ?3")                                  \
 	X(ITEM_SHOW, "SELECT kind, key, item, reason, author, at, expires FROM list_items "        \

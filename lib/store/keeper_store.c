@@ -14,7 +14,12 @@
 #include "lib/store/shown.h"
 #include "lib/store/wire.h"
 
-enum { KEEPER_STORE_MAGIC = 0x4ee5704e, EXPIRE_MS = 3600 * 1000, NOTICE_MAX = 256, WAIT_MAX_MS = 60 * 1000 };
+enum {
+	KEEPER_STORE_MAGIC = 0x4ee5704e,
+	EXPIRE_MS = 3600 * 1000,
+	NOTICE_MAX = 256,
+	WAIT_MAX_MS = 60 * 1000
+};
 
 /* Which kinds workers may ask: others tell what is other senders' business. */
 static const bool of_workers[STORE_KIND_COUNT] = {
@@ -67,12 +72,12 @@ struct keeper_store {
 	uv_async_t async;
 	struct timer expire;
 	pthread_t thread;
-	uint64_t asked, refused; /* of the loop */
-	struct shown *shown;     /* owned; of the loop */
+	uint64_t asked, refused;   /* of the loop */
+	struct shown *shown;       /* owned; of the loop */
 	struct database *database; /* owned; of the thread */
 	struct shelves *shelves;   /* owned; of the thread */
-	bool loaded;             /* of the thread: all lists that there are have been read */
-	uint64_t load_tried_ms;  /* of the thread */
+	bool loaded;               /* of the thread: all lists that there are have been read */
+	uint64_t load_tried_ms;    /* of the thread */
 
 	pthread_mutex_t lock; /* for what follows */
 	pthread_cond_t news;

@@ -49,8 +49,7 @@ struct span list_item_show(
 	enum image_kind kind, const struct image_item *item, char room[IP_TEXT_SIZE + 4]);
 
 /* false: out is full, or a text is too long. */
-bool list_pack(
-	enum image_kind kind, const struct image_item *item, struct buffer *out) MUST_CHECK;
+bool list_pack(enum image_kind kind, const struct image_item *item, struct buffer *out) MUST_CHECK;
 
 /* Takes one off the front; borrowed. false: it is none. */
 bool list_unpack(struct span *items, enum image_kind *kind, struct image_item *out) MUST_CHECK;

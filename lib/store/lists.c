@@ -183,8 +183,8 @@ static bool read_frame(const struct lists *lists, const struct ipc_frame *frame,
 	if (frame->n_fds != fds || frame->payload.len != sizeof(*out))
 		return err_set(err, "a frame about a list is none");
 	memcpy(out, frame->payload.at, sizeof(*out));
-	if (!memchr(out->list, 0, sizeof(out->list)) ||
-		!list_name_is_good(span_text(out->list)) || lists->n >= LISTS_MAX)
+	if (!memchr(out->list, 0, sizeof(out->list)) || !list_name_is_good(span_text(out->list)) ||
+		lists->n >= LISTS_MAX)
 		return err_set(err, "a frame about a list names none");
 	return true;
 }

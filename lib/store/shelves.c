@@ -26,8 +26,8 @@ static bool walk(void *context, enum image_kind kind, const struct image_item *f
 	const struct listed *list = context;
 	const struct shelves_setup *setup = &list->shelves->setup;
 
-	return setup->walk(setup->context, span_text(list->name), kind, from, until, take, taker,
-		err);
+	return setup->walk(
+		setup->context, span_text(list->name), kind, from, until, take, taker, err);
 }
 
 static void put(void *context, const struct shelf_image *image)

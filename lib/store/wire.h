@@ -13,7 +13,7 @@
 
 enum store_frame {
 	STORE_FRAME_ASK = 1, /* uint32_t: enum store_kind; then the parts. id: the asker's */
-	STORE_FRAME_ANSWER,   /* uint32_t: enum store_outcome; then the answer */
+	STORE_FRAME_ANSWER,  /* uint32_t: enum store_outcome; then the answer */
 	/* From the keeper, unasked (shown.h, lists.h): */
 	STORE_FRAME_LIST_PUT,   /* struct store_list_frame; the image's sealed memfd */
 	STORE_FRAME_LIST_DROP,  /* struct store_list_frame */
@@ -21,8 +21,8 @@ enum store_frame {
 };
 
 struct store_list_frame {
-	uint64_t id, size; /* of the image; bytes */
-	uint32_t changes;  /* 1: it stands above the others (lib/list/view.h) */
+	uint64_t id, size;            /* of the image; bytes */
+	uint32_t changes;             /* 1: it stands above the others (lib/list/view.h) */
 	char list[LIST_NAME_MAX + 4]; /* ends with NUL */
 };
 

@@ -53,9 +53,9 @@ void keeping_set_log_target(struct supervisor *s, int fd)
 void keeping_declare(struct supervisor *s)
 {
 	if (s->current && s->keeper.state == PROCESS_READY)
-		process_send(&s->keeper,
-			&(struct ipc_frame){.type = FRAME_DECLARED,
-				.payload = buffer_span(&s->current->loaded.declared)});
+		process_send(
+			&s->keeper, &(struct ipc_frame){.type = FRAME_DECLARED,
+					    .payload = buffer_span(&s->current->loaded.declared)});
 }
 
 static bool send_start(struct supervisor *s)

@@ -41,8 +41,7 @@ bool loaded_read_config(struct loaded *loaded, const char *path)
 {
 	struct err err = {{0}};
 
-	*loaded = (struct loaded){
-		.bytes = BUFFER_INIT(LOADED_BYTES_MAX),
+	*loaded = (struct loaded){.bytes = BUFFER_INIT(LOADED_BYTES_MAX),
 		.declared = BUFFER_INIT(DECLARED_MAX),
 		.report = BUFFER_INIT(LOADED_REPORT_MAX)};
 	if (!bundle_load(&loaded->bundle, path, &err)) {

@@ -56,12 +56,13 @@ static void tell(const struct adding *a, enum image_kind kind, const struct imag
 	uint64_t now_s = clock_wall_ms(&worker->loop->clock) / 1000;
 	struct span parts[] = {span_text(list->from), span_text(list_type_name(list->type)),
 		span_text(list_kind_name(kind)), list_key(kind, item, room),
-		kind == IMAGE_TEXT ? item->item : SPAN_NONE, a->reason, span_text(by),
-		span_text(expires)};
+		kind == IMAGE_TEXT ? item->item : SPAN_NONE, a->reason, SPAN_NONE, SPAN_NONE};
 
 	snprintf(by, sizeof(by), "rule %s", a->rule->name);
 	snprintf(expires, sizeof(expires), "%llu",
 		a->action->time_ms ? (unsigned long long)(now_s + a->action->time_ms / 1000) : 0);
+	parts[6] = span_text(by);
+	parts[7] = span_text(expires);
 	store_tell(worker->store, STORE_LIST_ADD, parts, COUNT_OF(parts));
 }
 

@@ -79,8 +79,7 @@ static void bind_lists(void *context)
 
 		if (list->origin != LIST_STORE)
 			continue;
-		b->live[i] = list_new_live(list->type,
-			list->type == LIST_HASH ? digest_hex : NULL,
+		b->live[i] = list_new_live(list->type, list->type == LIST_HASH ? digest_hex : NULL,
 			lists_view(b->lists, span_text(list->from)), &b->loop->clock);
 		list->content = b->live[i];
 	}
