@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -159,7 +160,7 @@ static void on_notice(void *context, enum log_level level, const char *event, co
 
 	notice->level = level;
 	notice->event = event;
-	strncpy(notice->text, text, sizeof(notice->text) - 1);
+	snprintf(notice->text, sizeof(notice->text), "%.*s", NOTICE_MAX - 1, text);
 	pthread_mutex_lock(&ks->lock);
 	*ks->last_notice = notice;
 	ks->last_notice = &notice->next;
