@@ -166,24 +166,25 @@ static void drop_doubles(struct gathering *g)
 	g->n = n;
 }
 
-/* How many lie in another one. In this order those that enclose an item form a chain. */
-static void count_covered(struct gathering *g)
+/* Those that enclose the item at hand. */
+struct chain {
+	struct cidr networks[129];
+	unsigned depth;
+};
+
+/* Whether it lies in one that came before it. In this order those that do enclose each other. */
+static bool is_covered(struct chain *chain, enum image_kind kind, const struct image_item *item)
 {
-	struct cidr around[129];
-	unsigned depth = 0;
+	bool covered;
 
-	for (size_t i = 0; i < g->n; i++) {
-		struct image_item item;
-
-		if (g->places[i].at >> KIND_SHIFT == IMAGE_TEXT)
-			return;
-		item = item_at(g, &g->places[i]);
-		while (depth && !(around[depth - 1].ip.family == item.network.ip.family &&
-					cidr_contains(&around[depth - 1], &item.network.ip)))
-			depth--;
-		g->load->covered += depth > 0;
-		around[depth++] = item.network;
-	}
+	if (kind == IMAGE_TEXT)
+		return false;
+	while (chain->depth &&
+		!cidr_contains(&chain->networks[chain->depth - 1], &item->network.ip))
+		chain->depth--;
+	covered = chain->depth > 0;
+	chain->networks[chain->depth++] = item->network;
+	return covered;
 }
 
 /* --- sending --- */
@@ -215,6 +216,7 @@ static int send_all(struct gathering *g)
 {
 	struct buffer batch = BUFFER_INIT(BATCH_BYTES);
 	const char *more = g->load->dry ? "dry" : "more", *last = g->load->dry ? "dry" : "last";
+	struct chain chain = {.depth = 0};
 	int status = CLI_OK;
 	bool ok = true;
 
@@ -222,6 +224,7 @@ static int send_all(struct gathering *g)
 		enum image_kind kind = (enum image_kind)(g->places[i].at >> KIND_SHIFT);
 		struct image_item item = item_at(g, &g->places[i]);
 
+		g->load->covered += is_covered(&chain, kind, &item);
 		if (list_pack(kind, &item, &batch))
 			continue;
 		ok = send_batch(g, buffer_span(&batch), more, &status);
@@ -257,7 +260,6 @@ int list_load(struct list_call *call, struct list_load *load)
 		if (!g.sorted)
 			qsort_r(g.places, g.n, sizeof(*g.places), by_key, &g);
 		drop_doubles(&g);
-		count_covered(&g);
 		status = g.n ? send_all(&g) : CLI_OK;
 		status = status == CLI_OK ? judge(load) : status;
 	} else {

@@ -43,8 +43,8 @@ static const struct {
 		"waits before the answer, 5m at most; of several the longest"},
 	[ACTION_ROUTE] = {"route BACKEND",
 		"to this backend; reads only what is known at rcpt, and holds wherever it stands"},
-	[ACTION_ADD] = {"add FIELD to @LIST for TIME [\"WHY\"]",
-		"puts a value into a list of the store"},
+	[ACTION_ADD] = {"add FIELD to @LIST [for TIME] [\"WHY\"]",
+		"puts a value into a list of the store; without a time for good"},
 };
 
 const char *action_name(enum action_kind kind)

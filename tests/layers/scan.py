@@ -47,6 +47,7 @@ NARROW = {
     "admin/command_status.c": {BASE, "admin/command.h", "admin/control.h", "admin/json.h", "admin/table.h"},
     "bench/policy.c": {BASE, "policy"},
     "bench/dkim.c": {BASE, AUTHN, "authn"},
+    "bench/lookup.c": {BASE, LIST},
     "admin/command_control.c": {BASE, "admin/command.h", "admin/control.h", "proxy/process/version.h"},
 }
 
