@@ -90,6 +90,7 @@ int cli_authn(const struct invocation *invocation);
 int cli_check(const struct invocation *invocation);
 int cli_test(const struct invocation *invocation);
 int cli_explain(const struct invocation *invocation);
+int cli_list(const struct invocation *invocation);
 int cli_fmt(const struct invocation *invocation);
 int cli_config(const struct invocation *invocation);
 int cli_dmarc_report(const struct invocation *invocation);

@@ -9,8 +9,10 @@
 
 #include "admin/command.h"
 #include "admin/offline.h"
+#include "admin/store_content.h"
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
+#include "policy/policy.h"
 #include "proxy/process/loaded.h"
 
 enum { MESSAGE_MAX = 64 * 1024 * 1024 };
@@ -201,6 +203,8 @@ static int answer(struct question *q, const struct loaded *loaded)
 
 	q->session.rules = &loaded->rules;
 	q->session.config = loaded->config;
+	store_content_fetch(loaded->rules.policy->rules,
+		loaded->config ? loaded->config->admin.socket : NULL, q->arena);
 	explanation = offline_run(&q->session, q->arena, &err);
 	if (!explanation) {
 		fprintf(stderr, "postern explain: %s\n", err.text);

@@ -111,8 +111,29 @@ const struct cli_command cli_commands[] = {
 		{{"--changed", NULL, "show: only what differs from the defaults"},
 			{"--json", NULL, "doc facts: JSON, for programs"}},
 		cli_config},
-	LATER("list", "ls | show L | add L ITEM | del L ITEM | ...",
-		"lists that rules look things up in"),
+	{"list",
+		"ls | show L | add L ITEM... | del L ITEM... | search [L] ITEM | import L FILE | "
+		"export L | protect ITEM...",
+		"lists that rules look things up in",
+		"Lists of the store (`from store` in rules); a change is in force within a "
+		"second. search says\n"
+		"which items of which lists cover ITEM. import reads plain lists, Spamhaus DROP, "
+		"CSV, hosts\n"
+		"files and JSON, from standard input if FILE is -; lines that are none are told, "
+		"the others\n"
+		"go in. export writes what import reads. protect names what no list may ever hold, "
+		"by hand or\n"
+		"by a rule, besides what the configuration names; `del protected ITEM` ends that. "
+		"Exit status\n"
+		"1: not there, or refused; 4: postern is not running; 5: some of it.",
+		1, CLI_WORDS_MAX - 1,
+		{{"--ttl", "TIME", "take it off again after that (7d)"},
+			{"--reason", "TEXT", "why; replies may say it: {list.reason}"},
+			{"--by", "NAME", "who says so (the account)"},
+			{"--type", "TYPE", "of a list that no rule reads yet"},
+			{"--dry-run", NULL, "change nothing, say what would change"},
+			{"--json", NULL, "JSON, for programs"}},
+		cli_list},
 	LATER("greylist", "ls | allow KEY | clear KEY", "greylisting"),
 	LATER("reputation", "show ITEM | reset ITEM", "what is known of a client or sender"),
 	{"quarantine", "ls | show ID | release ID... | delete ID...", "messages held back",

@@ -24,6 +24,7 @@ static const struct {
 	{"version", CONTROL_VERSION},
 	{"metrics", CONTROL_METRICS},
 	{"dmarc", CONTROL_DMARC},
+	{"store", CONTROL_STORE},
 };
 
 static bool parse_number(struct span word, uint64_t max, uint32_t *out, struct err *err)
@@ -66,6 +67,10 @@ static bool parse_arguments(struct span rest, struct control_request *out, struc
 		ok = parse_day(word, err);
 		out->day = word;
 		out->domain = span_word(&rest);
+		word = span_word(&rest);
+	} else if (out->verb == CONTROL_STORE) {
+		out->kind = word;
+		ok = parse_number(span_word(&rest), CONTROL_BODY_MAX, &out->body_size, err);
 		word = span_word(&rest);
 	}
 	if (ok && word.len)
@@ -113,16 +118,26 @@ static int connect_to(const char *path, struct err *err)
 	return -1;
 }
 
-static bool send_request(int fd, const char *request, struct err *err)
+static bool send_all(int fd, struct span bytes, struct err *err)
+{
+	while (bytes.len) {
+		ssize_t sent = send(fd, bytes.at, bytes.len, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno != EINTR)
+			return err_errno(err, "postern took no request");
+		bytes = span_from(bytes, sent > 0 ? (size_t)sent : 0);
+	}
+	return true;
+}
+
+static bool send_request(int fd, const char *request, struct span body, struct err *err)
 {
 	char line[CONTROL_REQUEST_MAX];
 	int len = snprintf(line, sizeof(line), "%s\n", request);
 
 	if (len < 0 || (size_t)len >= sizeof(line))
 		return err_set(err, "the request is too long");
-	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
-		return err_errno(err, "postern took no request");
-	return true;
+	return send_all(fd, span_make(line, (size_t)len), err) && send_all(fd, body, err);
 }
 
 static enum control_outcome receive_all(
@@ -175,12 +190,18 @@ static bool take_status(struct buffer *answer, int *status, struct err *err)
 enum control_outcome control_call(const char *socket_path, const char *request, uint64_t timeout_ms,
 	int *status, struct buffer *answer, struct err *err)
 {
+	return control_call_with(socket_path, request, SPAN_NONE, timeout_ms, status, answer, err);
+}
+
+enum control_outcome control_call_with(const char *socket_path, const char *request,
+	struct span body, uint64_t timeout_ms, int *status, struct buffer *answer, struct err *err)
+{
 	int fd = connect_to(socket_path, err);
 	enum control_outcome outcome = CONTROL_UNREACHABLE;
 
 	if (fd < 0)
 		return outcome;
-	if (send_request(fd, request, err))
+	if (send_request(fd, request, body, err))
 		outcome = receive_all(fd, timeout_ms, answer, err);
 	if (outcome == CONTROL_ANSWERED && !take_status(answer, status, err))
 		outcome = CONTROL_UNREACHABLE;

@@ -14,6 +14,9 @@
  *     metrics          Prometheus text
  *     dmarc DAY [DOMAIN]  JSON: the policy domains of a day (2026-11-24) with results of DMARC; of
  *                      one domain all rows. 1: it has none
+ *     store KIND SIZE  so many bytes follow the line: the parts of a request to the store (a kind
+ *                      of lib/store/store.h, "LIST_SHOW"); answered as the store does. 4: it could
+ * not
  *
  * Who may connect: root, the daemon's own account, members of its group (SO_PEERCRED,
  * SO_PEERGROUPS); the socket's mode says the same. So `nc -U` and a cron job serve as clients too.
@@ -30,6 +33,7 @@
 
 enum {
 	CONTROL_REQUEST_MAX = 1024,
+	CONTROL_BODY_MAX = 256 * 1024,
 	CONTROL_SESSIONS = 100, /* of each worker, when the request says nothing */
 	CONTROL_SESSIONS_MAX = 5000,
 	CONTROL_WAIT_MAX_MS = 24 * 3600 * 1000
@@ -41,13 +45,17 @@ enum control_verb {
 	CONTROL_DRAIN,
 	CONTROL_VERSION,
 	CONTROL_METRICS,
-	CONTROL_DMARC
+	CONTROL_DMARC,
+	CONTROL_STORE
 };
 
 struct control_request {
 	enum control_verb verb;
 	uint32_t number;         /* status: sessions; reload: milliseconds to wait, 0: none */
 	struct span day, domain; /* dmarc; borrowed from the line */
+	struct span kind;        /* store; likewise */
+	uint32_t body_size;      /* bytes that follow the line */
+	struct span body;        /* once they are there */
 };
 
 /* One line, without its end. */
@@ -58,6 +66,11 @@ enum control_outcome {
 	CONTROL_UNREACHABLE, /* nobody there, or gone before the answer was whole */
 	CONTROL_LATE         /* no whole answer within the time */
 };
+
+/* As control_call, with a body behind the request's line. */
+enum control_outcome control_call_with(const char *socket_path, const char *request,
+	struct span body, uint64_t timeout_ms, int *status, struct buffer *answer,
+	struct err *err) MUST_CHECK;
 
 /* Asks the daemon and waits for the whole answer, its exit status taken off the front. */
 enum control_outcome control_call(const char *socket_path, const char *request, uint64_t timeout_ms,

@@ -10,6 +10,7 @@
 #include "admin/logwriter.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
+#include "lib/store/wire.h"
 #include "proxy/config/config.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/version.h"
@@ -37,13 +38,66 @@ static void end_process(struct keeper *keeper, int status)
 
 /* --- requests --- */
 
+/* Of ids of the reception (they count from 1): those that admins ask the store themselves. */
+static const uint32_t STORE_ASKED = UINT32_C(1) << 31;
+
+/* The store's word to one who asked it directly. */
+static void store_answer(
+	struct keeper *keeper, uint32_t id, enum store_outcome outcome, struct span answer)
+{
+	if (outcome == STORE_DONE)
+		reception_answer(keeper->reception, id, 0, answer);
+	else
+		reception_answer(keeper->reception, id, 4,
+			SPAN("The store could not do it; the log says why.\n"));
+}
+
+/* What admins may ask it directly. */
+static bool is_for_admins(enum store_kind kind)
+{
+	return kind >= STORE_LIST_ADD && kind <= STORE_LIST_SEARCH;
+}
+
+static bool find_kind(struct span name, enum store_kind *kind)
+{
+	static const char *const names[STORE_KIND_COUNT] = {
+#define X(name, parts) [STORE_##name] = #name,
+		STORE_KINDS(X)
+#undef X
+	};
+
+	for (int i = 0; i < STORE_KIND_COUNT; i++) {
+		if (!span_equal(name, span_text(names[i])) || !is_for_admins((enum store_kind)i))
+			continue;
+		*kind = (enum store_kind)i;
+		return true;
+	}
+	return false;
+}
+
+static void ask_store(struct keeper *keeper, uint32_t id, const struct control_request *request)
+{
+	struct span parts[STORE_PARTS_MAX];
+	enum store_kind kind;
+
+	if (!find_kind(request->kind, &kind) ||
+		!store_parts_read(request->body, parts, store_kind_parts(kind)))
+		reception_answer(
+			keeper->reception, id, 2, SPAN("That is no request to the store.\n"));
+	else
+		keeper_store_ask(
+			keeper->store, id | STORE_ASKED, kind, parts, store_kind_parts(kind));
+}
+
 /* The store's word on results of DMARC. */
 static void dmarc_answer(void *context, uint32_t id, enum store_outcome outcome, struct span answer)
 {
 	struct keeper *keeper = context;
 
 	MAGIC_ENSURE(keeper, KEEPER_MAGIC);
-	if (outcome != STORE_DONE)
+	if (id & STORE_ASKED)
+		store_answer(keeper, id & ~STORE_ASKED, outcome, answer);
+	else if (outcome != STORE_DONE)
 		reception_answer(keeper->reception, id, 4,
 			SPAN("The store can't be read; the log says why.\n"));
 	else if (answer.len == 0)
@@ -93,6 +147,9 @@ static void on_request(void *context, uint32_t id, const struct control_request 
 		break;
 	case CONTROL_DMARC:
 		ask_dmarc(keeper, id, request);
+		break;
+	case CONTROL_STORE:
+		ask_store(keeper, id, request);
 		break;
 	}
 }
@@ -249,6 +306,8 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 		on_start(keeper, frame);
 	else if (frame->type == FRAME_LOG_TARGET && started)
 		on_log_target(keeper, frame);
+	else if (frame->type == FRAME_DECLARED && started && frame->n_fds == 0)
+		keeper_store_declare(keeper->store, frame->payload);
 	else if (frame->type == FRAME_LINK && started && frame->n_fds == LINK_FDS)
 		add_link(keeper, frame);
 	else if (frame->type == FRAME_ANSWER && started && frame->n_fds == 0)

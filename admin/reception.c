@@ -129,17 +129,22 @@ static void answer(struct caller *caller, int status, struct span text)
 	end_if_sent(caller);
 }
 
-static void on_line(struct caller *caller, struct span line)
+/* body: what has come behind the line. */
+static void on_line(struct caller *caller, struct span line, struct span body)
 {
 	struct reception *reception = caller->reception;
 	struct control_request request;
 	struct err err = {{0}};
 
-	timer_clear(&reception->loop->timers, &caller->timer);
 	if (!control_parse(line, &request, &err)) {
+		timer_clear(&reception->loop->timers, &caller->timer);
 		answer(caller, 2, span_text(err.text));
 		return;
 	}
+	if (body.len < request.body_size)
+		return; /* the rest comes */
+	timer_clear(&reception->loop->timers, &caller->timer);
+	request.body = span_first(body, request.body_size);
 	caller->state = CALLER_ASKING;
 	reception->on_request(reception->context, caller->id, &request);
 }
@@ -160,7 +165,9 @@ static void on_data(void *context, struct span bytes)
 	all = buffer_span(&caller->request);
 	end = span_find_char(all, '\n');
 	if (end < all.len)
-		on_line(caller, span_first(all, end));
+		on_line(caller, span_first(all, end), span_from(all, end + 1));
+	else if (all.len >= CONTROL_REQUEST_MAX)
+		answer(caller, 2, SPAN("the request is too long\n"));
 }
 
 /* One that only closed its sending side (`echo status | nc -U`) still wants its answer. */
@@ -202,7 +209,7 @@ static void welcome(struct reception *reception, int fd)
 	caller->magic = CALLER_MAGIC;
 	caller->state = CALLER_READING;
 	caller->reception = reception;
-	caller->request = BUFFER_INIT(CONTROL_REQUEST_MAX);
+	caller->request = BUFFER_INIT(CONTROL_REQUEST_MAX + CONTROL_BODY_MAX);
 	caller->timer.fire = on_timer;
 	caller->id = ++reception->last_id ? reception->last_id : ++reception->last_id;
 	caller->next = reception->callers;

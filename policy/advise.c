@@ -242,20 +242,13 @@ static const char *absent_fact(const struct rule *rule, const struct slot *const
 
 static void advise_on_store(struct advice *a, const struct rule *rule)
 {
-	static const char help[] = "greylisting and lists from the store come with a later release";
-
-	for (const struct action *action = rule->actions; action; action = action->next) {
+	for (const struct action *action = rule->actions; action; action = action->next)
 		if (action->kind == ACTION_GREYLIST)
-			remark(a->remarks, SEVERITY_WARNING, &action->place, help,
+			remark(a->remarks, SEVERITY_WARNING, &action->place,
+				"greylisting comes with a later release",
 				"`greylist` needs the store, which this version has not: rule `%s` "
 				"is skipped",
 				rule->name);
-		if (action->kind == ACTION_ADD)
-			remark(a->remarks, SEVERITY_WARNING, &action->place, help,
-				"`add` needs the store, which this version has not: nothing is "
-				"added to @%s",
-				action->list->name);
-	}
 }
 
 static void advise_on_absent(struct advice *a, const struct rule *rule)
@@ -286,11 +279,6 @@ static void advise_on_list(struct advice *a, const struct rule_list *list)
 	if (!list->used)
 		remark(a->remarks, SEVERITY_WARNING, &list->place, NULL,
 			"no rule reads the list `%s`", list->name);
-	else if (list->origin == LIST_STORE)
-		remark(a->remarks, SEVERITY_WARNING, &list->place,
-			"until it does, `from file` takes a list that is read at each reload",
-			"the store comes with a later release: rules that read @%s are skipped",
-			list->name);
 	else if (list->origin == LIST_DNSBL && list->n_codes == 0)
 		remark(a->remarks, SEVERITY_WARNING, &list->place,
 			"name the answers that mean listed, as the zone's operator documents them: "

@@ -43,8 +43,8 @@ static const struct {
 		"waits before the answer, 5m at most; of several the longest"},
 	[ACTION_ROUTE] = {"route BACKEND",
 		"to this backend; reads only what is known at rcpt, and holds wherever it stands"},
-	[ACTION_ADD] = {"add FIELD to @LIST for TIME [\"WHY\"]",
-		"puts a value into a list of the store"},
+	[ACTION_ADD] = {"add FIELD to @LIST [for TIME] [\"WHY\"]",
+		"puts a value into a list of the store; without a time for good"},
 };
 
 const char *action_name(enum action_kind kind)
@@ -361,7 +361,7 @@ static void judge_add(
 	}
 }
 
-/* add FIELD to @LIST for TIME ["why"] */
+/* add FIELD to @LIST [for TIME] ["why"] */
 static bool parse_add(struct parser *p, struct action *action)
 {
 	static const char help[] = "for example: add client.ip to @blocked for 7d \"why\"";
@@ -376,9 +376,8 @@ static bool parse_add(struct parser *p, struct action *action)
 	if (!parser_accept_mark(p, TOKEN_LIST))
 		return parser_missing(p, help, "`add` needs a list, such as @blocked");
 	judge_add(p, &at, &field, action);
-	if (!parser_accept(p, "for"))
-		return p->expecting || parser_missing(p, help, "`add` doesn't say for how long");
-	if (!parse_time(p, "for", 1000, 3660 * DAY, "1s to 3660d", &action->time_ms))
+	if (parser_accept(p, "for") &&
+		!parse_time(p, "for", 1000, 3660 * DAY, "1s to 3660d", &action->time_ms))
 		return false;
 	action->text = take_text(p, "add", WHY_MAX);
 	return true;

@@ -212,17 +212,22 @@ static bool parse_dnsbl(struct parser *p, const struct token *at, struct rule_li
 	return parse_codes(p, list);
 }
 
+/* The name stands in commands, and in the keys of Redis. */
 static void judge_store_name(struct parser *p, const struct token *at, const char *name)
 {
 	size_t len = strlen(name);
 
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)name[i] <= ' ' || name[i] == 0x7f)
+		if (!ascii_is_alpha(name[i]) && !ascii_is_digit(name[i]) && !strchr("._-", name[i]))
 			len = 0;
 	if (len == 0 || len > STORE_NAME_MAX)
 		parser_mistake(p, at, NULL,
-			"a list in the store has a name of 1 to %d bytes without blanks",
+			"a list in the store has a name of 1 to %d letters, digits, `.`, `_` and "
+			"`-`",
 			STORE_NAME_MAX);
+	else if (strcmp(name, "protected") == 0)
+		parser_mistake(p, at, "choose another name",
+			"`protected` is what no list may hold, and no list for rules");
 }
 
 static bool parse_origin(struct parser *p, struct rule_list *list)

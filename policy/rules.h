@@ -165,7 +165,7 @@ struct action {
 	struct text *text;   /* reply, "why", a tag, a header's value, a prefix; NULL: none */
 	const char *name;    /* HEADER_*: the field; ROUTE: the backend */
 	int64_t score;       /* SCORE, in SCORE_UNITs */
-	uint64_t time_ms;    /* GREYLIST, DELAY, ADD */
+	uint64_t time_ms;    /* GREYLIST, DELAY, ADD; of ADD 0: for good */
 	const struct slot *field;     /* ADD */
 	const struct rule_list *list; /* ADD */
 };

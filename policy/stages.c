@@ -35,11 +35,6 @@ bool slot_is_absent(const struct slot *slot)
 	return false;
 }
 
-static bool is_in_store(const struct test *t)
-{
-	return t->operand == OPERAND_LIST && t->list->origin == LIST_STORE;
-}
-
 /* tags: when the last rule above that sets one is decided. */
 static struct moments moments_of_test(
 	const struct timing *timing, const struct test *t, enum stage tags)
@@ -48,7 +43,7 @@ static struct moments moments_of_test(
 		return (struct moments){timing->score, timing->score};
 	if (t->verdict == VERDICT_TAGS)
 		return (struct moments){tags, tags};
-	if (!timing->all_measured && (slot_is_absent(t->slot) || is_in_store(t)))
+	if (!timing->all_measured && slot_is_absent(t->slot))
 		return (struct moments){STAGE_NEVER, STAGE_NEVER};
 	return (struct moments){t->slot->stage, t->slot->stage};
 }

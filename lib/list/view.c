@@ -54,6 +54,15 @@ void list_view_free(struct list_view **view)
 	*view = NULL;
 }
 
+void list_view_swap(struct list_view *a, struct list_view *b)
+{
+	struct list_view was = *a;
+
+	ENSURE(a->release == b->release && a->context == b->context);
+	*a = *b;
+	*b = was;
+}
+
 /* --- parts --- */
 
 static unsigned rank(const struct part *part)

@@ -20,6 +20,9 @@ struct list_view;
 struct list_view *list_view_new(void (*release)(void *context, struct span bytes), void *context);
 void list_view_free(struct list_view **view);
 
+/* Each has what the other had. Both were made with the same `release` and context. */
+void list_view_swap(struct list_view *a, struct list_view *b);
+
 /* Takes an image in as a part of the base, or as its changes; in place of the part or the changes
  * with the same id. false: err says what is wrong with it, and nothing has changed. Parts may
  * not overlap, but wide ones. */

@@ -56,6 +56,24 @@ static const char *const migrations[DATABASE_VERSION] = {
 	"  count INTEGER NOT NULL DEFAULT 1,"
 	"  PRIMARY KEY(domain, row)"
 	") WITHOUT ROWID;",
+	"CREATE TABLE lists("
+	"  id INTEGER PRIMARY KEY,"
+	"  name TEXT NOT NULL UNIQUE,"
+	"  type TEXT NOT NULL,"
+	"  items INTEGER NOT NULL DEFAULT 0"
+	");"
+	"CREATE TABLE list_items("
+	"  list INTEGER NOT NULL,"
+	"  kind INTEGER NOT NULL," /* enum image_kind */
+	"  key BLOB NOT NULL,"     /* list_request.h */
+	"  item TEXT,"             /* as written, where the key does not say it */
+	"  reason TEXT NOT NULL,"
+	"  author TEXT NOT NULL,"
+	"  at INTEGER NOT NULL,"      /* seconds since 1970 */
+	"  expires INTEGER NOT NULL," /* likewise; 0: never */
+	"  PRIMARY KEY(list, kind, key)"
+	") WITHOUT ROWID;"
+	"CREATE INDEX list_items_expiry ON list_items(expires) WHERE expires > 0;",
 };
 
 /* --- what the admin hears --- */
@@ -177,6 +195,7 @@ static void close_file(struct database *db)
 	}
 	sqlite3_close(db->file);
 	db->file = NULL;
+	protected_free(&db->kept); /* it was that file's */
 }
 
 static int run_text(struct database *db, const char *sql)
@@ -334,6 +353,12 @@ static bool (*const run_kind[STORE_KIND_COUNT])(struct database *, struct databa
 	[STORE_DMARC_ADD] = database_dmarc_add,
 	[STORE_DMARC_DAY] = database_dmarc_day,
 	[STORE_DMARC_DOMAIN] = database_dmarc_domain,
+	[STORE_LIST_ADD] = database_list_add,
+	[STORE_LIST_BATCH] = database_list_batch,
+	[STORE_LIST_DEL] = database_list_del,
+	[STORE_LIST_NAMES] = database_list_names,
+	[STORE_LIST_SHOW] = database_list_show,
+	[STORE_LIST_SEARCH] = database_list_search,
 };
 
 static void fail_all(struct database_job *const *jobs, size_t n)
@@ -370,6 +395,13 @@ static bool run_jobs(struct database *db, struct database_job *const *jobs, size
 	return database_do(db, database_statement(db, SQL_COMMIT));
 }
 
+static void give_up(struct database *db, struct database_job *const *jobs, size_t n)
+{
+	roll_back(db);
+	database_list_rolled_back(db);
+	fail_all(jobs, n);
+}
+
 void database_run(struct database *db, struct database_job *const *jobs, size_t n)
 {
 	int before;
@@ -382,15 +414,17 @@ void database_run(struct database *db, struct database_job *const *jobs, size_t 
 	if (run_jobs(db, jobs, n)) {
 		if (sqlite3_total_changes(db->file) != before)
 			all_is_well(db);
+		database_list_committed(db);
 		return;
 	}
-	roll_back(db);
-	fail_all(jobs, n);
+	give_up(db, jobs, n);
 	/* A new file takes what the damaged one could not. */
-	if (db->damaged && ensure_open(db) && !run_jobs(db, jobs, n)) {
-		roll_back(db);
-		fail_all(jobs, n);
-	}
+	if (!db->damaged || !ensure_open(db))
+		return;
+	if (run_jobs(db, jobs, n))
+		database_list_committed(db);
+	else
+		give_up(db, jobs, n);
 }
 
 bool database_expire(struct database *db)
@@ -403,7 +437,7 @@ bool database_expire(struct database *db)
 	database_day(now_ms > age_ms ? now_ms - age_ms : 0, before);
 	if (!ensure_open(db) || !database_do(db, database_statement(db, SQL_BEGIN)))
 		return false;
-	if (database_dmarc_expire(db, before, &more) &&
+	if (database_dmarc_expire(db, before, &more) && database_list_expire(db, &more) &&
 		database_do(db, database_statement(db, SQL_COMMIT)))
 		return more;
 	roll_back(db);
@@ -436,6 +470,7 @@ struct database *database_new(const struct database_setup *setup)
 		db->setup.dmarc_rows_domain = DATABASE_DMARC_ROWS_DOMAIN;
 	if (!setup->dmarc_bytes_day)
 		db->setup.dmarc_bytes_day = DATABASE_DMARC_BYTES_DAY;
+	db->declared = BUFFER_INIT(STORE_BODY_MAX);
 	return db;
 }
 
@@ -447,5 +482,8 @@ void database_free(struct database **owner)
 		return;
 	*owner = NULL;
 	close_file(db);
+	database_list_rolled_back(db);
+	protected_free(&db->own);
+	buffer_free(&db->declared);
 	free(db);
 }

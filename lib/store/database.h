@@ -15,11 +15,13 @@
 
 #include "lib/base/buffer.h"
 #include "lib/base/clock.h"
+#include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/list/image.h"
 #include "lib/store/store.h"
 
 /* postern.db's version: PRAGMA user_version. A file of a higher one is left alone. */
-enum { DATABASE_VERSION = 1 };
+enum { DATABASE_VERSION = 2 };
 
 /* How long, and how many, DMARC results are kept. What is over is counted, not kept. */
 enum {
@@ -29,11 +31,25 @@ enum {
 	DATABASE_DMARC_BYTES_DAY = 96 * 1024 * 1024
 };
 
+/* How many lists, and items in all of them; and how many rules may bring one list to, since those
+ * are what strangers make them add. */
+enum {
+	DATABASE_LISTS_MAX = 1000,
+	DATABASE_LIST_ITEMS_MAX = 40 * 1000 * 1000,
+	DATABASE_LIST_RULES_MAX = 1000 * 1000
+};
+
 struct database_setup {
 	int dir;                   /* descriptor of the state folder; borrowed */
 	const struct clock *clock; /* borrowed */
 	/* Something that the admin is to know; called from database_run. */
 	void (*notice)(void *context, enum log_level level, const char *event, const char *text);
+	/* A list has changed, from database_run, once it is committed: one item (IMAGE_GONE: taken
+	 * off), or so much that it is to be read anew. is_last: an import has ended with it. NULL:
+	 * nobody wants to know. */
+	void (*list_change)(void *context, struct span list, enum image_kind kind,
+		const struct image_item *item);
+	void (*list_reread)(void *context, struct span list, bool is_last);
 	void *context;
 	/* For tests; 0: as above, or no limit. */
 	uint32_t pages_max;
@@ -47,6 +63,7 @@ struct database_job {
 	/* in */
 	enum store_kind kind;
 	struct span parts[STORE_PARTS_MAX];
+	bool of_worker; /* its word weighs less than an admin's */
 	/* out */
 	enum store_outcome outcome;
 	struct buffer answer; /* with the maximum that the caller gave it */
@@ -58,6 +75,23 @@ void database_free(struct database **database);
 
 /* Runs them in one transaction: each has its outcome when it is committed. */
 void database_run(struct database *database, struct database_job *const *jobs, size_t n);
+
+/*
+ * What the configuration in force says, as lines:
+ *
+ *     list NAME TYPE           rules read it
+ *     protect NETWORK WHY      no list may hold it
+ */
+void database_declare(struct database *database, struct span text);
+
+/* For images (lib/list/shelf.h), on the database's thread and outside database_run. false: the file
+ * can't be read just now. */
+bool database_lists_each(struct database *database, void (*each)(void *context, struct span name),
+	void *context, struct err *err) MUST_CHECK;
+bool database_list_walk(struct database *database, struct span list, enum image_kind kind,
+	const struct image_item *from, const struct image_item *until,
+	bool (*take)(void *taker, const struct image_item *item), void *taker,
+	struct err *err) MUST_CHECK;
 
 /* Deletes some of what is too old. true: there is more. */
 bool database_expire(struct database *database) MUST_CHECK;

@@ -4,6 +4,7 @@
  *     database.c            the file: opening, versions, transactions, damage
  *     database_vfs.c        names below a folder's descriptor
  *     database_dmarc.c      the results that DMARC reports are made of
+ *     database_list.c       lists
  */
 #ifndef STORE_DATABASE_PRIVATE_H
 #define STORE_DATABASE_PRIVATE_H
@@ -11,6 +12,8 @@
 #include <sqlite3.h>
 
 #include "lib/store/database.h"
+#include "lib/store/list_request.h"
+#include "lib/store/protected.h"
 
 /* Statements, prepared when they are first needed. X(NAME, SQL) */
 #define DATABASE_STATEMENTS(X)                                                                     \
@@ -41,6 +44,34 @@
 		    "(SELECT row FROM dmarc_rows WHERE domain = ?1 LIMIT 1000)")                   \
 	X(OLD_DOMAIN_END, "DELETE FROM dmarc_domains WHERE id = ?1")                               \
 	X(OLD_DAYS, "DELETE FROM dmarc_days WHERE day < ?1")                                       \
+	X(LIST_GET, "SELECT id, type, items FROM lists WHERE name = ?1")                           \
+	X(LIST_NEW, "INSERT INTO lists(name, type) VALUES (?1, ?2)")                               \
+	X(LIST_TYPE, "UPDATE lists SET type = ?2 WHERE id = ?1")                                   \
+	X(LIST_GROW, "UPDATE lists SET items = items + ?2 WHERE id = ?1")                          \
+	X(LIST_SUM, "SELECT count(*), sum(items) FROM lists")                                      \
+	X(LISTS, "SELECT name, type, items, id FROM lists ORDER BY name")                          \
+	X(LIST_KEYS, "SELECT kind, key, item, reason, expires FROM list_items WHERE list = ?1")    \
+	X(LIST_WALK, "SELECT key, item, reason, expires FROM list_items "                          \
+		     "WHERE list = ?1 AND kind = ?2 AND key >= ?3 "                                \
+		     "AND (expires = 0 OR expires > ?5) ORDER BY key")                             \
+	X(LIST_WALK_UNTIL, "SELECT key, item, reason, expires FROM list_items "                    \
+			   "WHERE list = ?1 AND kind = ?2 AND key >= ?3 AND key < ?4 "             \
+			   "AND (expires = 0 OR expires > ?5) ORDER BY key")                       \
+	X(LIST_SHOW, "SELECT kind, key, item, reason, author, at, expires FROM list_items "        \
+		     "WHERE list = ?1 AND (kind, key) > (?2, ?3) "                                 \
+		     "AND (expires = 0 OR expires > ?4) ORDER BY kind, key LIMIT ?5")              \
+	X(ITEM_NEW, "INSERT OR IGNORE INTO list_items(list, kind, key, item, reason, author, at, " \
+		    "expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                            \
+	X(ITEM_SET, "UPDATE list_items SET item = ?4, reason = ?5, author = ?6, at = ?7, "         \
+		    "expires = ?8 WHERE list = ?1 AND kind = ?2 AND key = ?3")                     \
+	X(ITEM_GET, "SELECT reason, expires FROM list_items "                                      \
+		    "WHERE list = ?1 AND kind = ?2 AND key = ?3")                                  \
+	X(ITEM_SHOW, "SELECT kind, key, item, reason, author, at, expires FROM list_items "        \
+		     "WHERE list = ?1 AND kind = ?2 AND key = ?3 "                                 \
+		     "AND (expires = 0 OR expires > ?4)")                                          \
+	X(ITEM_DELETE, "DELETE FROM list_items WHERE list = ?1 AND kind = ?2 AND key = ?3")        \
+	X(ITEMS_OVER, "SELECT list, kind, key FROM list_items "                                    \
+		      "WHERE expires > 0 AND expires < ?1 LIMIT 500")                              \
 	X(PAGES, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
 
 enum database_statement {
@@ -52,6 +83,15 @@ enum database_statement {
 
 enum { DATABASE_DAY_SIZE = 11 /* "2026-11-24" */ };
 
+/* What a transaction has changed in a list. */
+struct database_list_changes {
+	struct database_list_changes *next;
+	char name[LIST_NAME_MAX + 1];
+	struct buffer packed; /* items, as list_pack has them */
+	unsigned n;
+	bool many, is_last; /* too many to be told one by one; an import's last ones */
+};
+
 struct database {
 	struct database_setup setup;
 	sqlite3 *file; /* owned; NULL: not open */
@@ -61,6 +101,10 @@ struct database {
 	const char *trouble; /* event of the trouble that was told last; NULL: all is well */
 	uint64_t trouble_told_ms;
 	bool damaged; /* a statement has said so: it is moved aside at the next chance */
+	struct database_list_changes *list_changes; /* owned; of the transaction */
+	struct buffer declared;                     /* as database_declare was told */
+	struct protected_set *own;                  /* owned; of the configuration; NULL: none */
+	struct protected_set *kept; /* owned; of the list; NULL: to be read from the file */
 };
 
 /* A statement with nothing bound, ready to be bound and stepped; NULL: it can't be had, and the
@@ -83,7 +127,19 @@ bool database_dmarc_add(struct database *db, struct database_job *job) MUST_CHEC
 bool database_dmarc_day(struct database *db, struct database_job *job) MUST_CHECK;
 bool database_dmarc_domain(struct database *db, struct database_job *job) MUST_CHECK;
 
+bool database_list_add(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_list_batch(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_list_del(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_list_names(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_list_show(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_list_search(struct database *db, struct database_job *job) MUST_CHECK;
+
+/* What a transaction changed in lists is told; or forgotten. */
+void database_list_committed(struct database *db);
+void database_list_rolled_back(struct database *db);
+
 /* Within a transaction. *more: not all is gone yet. */
+bool database_list_expire(struct database *db, bool *more) MUST_CHECK;
 bool database_dmarc_expire(struct database *db, const char *before, bool *more) MUST_CHECK;
 
 /* The name of SQLite's VFS that leaves file names as they are; registered once for the process. */

@@ -14,6 +14,8 @@ struct keeper_client {
 	uint32_t magic;
 	struct loop *loop;
 	struct store *store; /* borrowed: it owns us */
+	struct log *log;     /* borrowed */
+	struct lists *lists; /* borrowed; NULL: nobody reads lists here */
 	struct ipc *ipc;     /* owned; NULL: no link */
 };
 
@@ -26,6 +28,21 @@ static void on_end(void *context)
 	store_on_gone(client->store);
 }
 
+/* false: it is none about lists. */
+static bool take_list(struct keeper_client *client, const struct ipc_frame *frame)
+{
+	struct err err = {{0}};
+	enum lists_frame taken =
+		client->lists ? lists_take(client->lists, frame, &err) : LISTS_OTHER;
+
+	if (taken == LISTS_NONSENSE) {
+		/* Lists stay as they were; a keeper that sends such things has no use. */
+		log_event(client->log, LOG_ERROR, "lists_failed", SPAN_NONE, "%s", err.text);
+		on_end(client);
+	}
+	return taken != LISTS_OTHER;
+}
+
 static void on_frame(void *context, const struct ipc_frame *frame)
 {
 	struct keeper_client *client = context;
@@ -33,8 +50,12 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 	uint32_t outcome;
 
 	MAGIC_ENSURE(client, KEEPER_CLIENT_MAGIC);
+	if (take_list(client, frame))
+		return;
 	for (size_t i = 0; i < frame->n_fds; i++)
 		close(frame->fds[i]);
+	if (frame->type > STORE_FRAME_ANSWER && frame->type <= STORE_FRAME_LISTS_SHOWN)
+		return; /* nobody reads lists here */
 	if (frame->type == STORE_FRAME_ANSWER && frame->n_fds == 0 &&
 		store_number_take(&payload, &outcome) && outcome > STORE_PENDING &&
 		outcome <= STORE_AWAY)
@@ -82,8 +103,17 @@ struct store *store_open_keeper(struct loop *loop, struct log *log)
 
 	client->magic = KEEPER_CLIENT_MAGIC;
 	client->loop = loop;
+	client->log = log;
 	client->store = store_open(loop, log, &driver, client);
 	return client->store;
+}
+
+void store_keeper_lists(struct store *store, struct lists *lists)
+{
+	struct keeper_client *client = store_driver_state(store, &driver);
+
+	MAGIC_ENSURE(client, KEEPER_CLIENT_MAGIC);
+	client->lists = lists;
 }
 
 void store_link(struct store *store, int fd)
@@ -96,5 +126,7 @@ void store_link(struct store *store, int fd)
 		store_on_gone(store);
 	}
 	client->ipc = ipc_open(client->loop, fd, &handler, client);
+	if (client->lists)
+		lists_linked(client->lists);
 	store_on_there(store);
 }

@@ -3,10 +3,14 @@
 #ifndef STORE_KEEPER_CLIENT_H
 #define STORE_KEEPER_CLIENT_H
 
+#include "lib/store/lists.h"
 #include "lib/store/store.h"
 
 /* It is away until store_link. */
 struct store *store_open_keeper(struct loop *loop, struct log *log);
+
+/* Who is told of the lists that the keeper shows; borrowed until the store is closed. */
+void store_keeper_lists(struct store *store, struct lists *lists);
 
 /* The keeper is at the other end of fd, which is taken over; a link before it is forgotten. Only
  * for a store of store_open_keeper. */

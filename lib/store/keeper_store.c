@@ -1,19 +1,30 @@
 #include "lib/store/keeper_store.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/fail.h"
 #include "lib/net/ipc.h"
+#include "lib/store/shelves.h"
+#include "lib/store/shown.h"
 #include "lib/store/wire.h"
 
-enum { KEEPER_STORE_MAGIC = 0x4ee5704e, EXPIRE_MS = 3600 * 1000, NOTICE_MAX = 256 };
+enum {
+	KEEPER_STORE_MAGIC = 0x4ee5704e,
+	EXPIRE_MS = 3600 * 1000,
+	NOTICE_MAX = 256,
+	WAIT_MAX_MS = 60 * 1000
+};
 
 /* Which kinds workers may ask: others tell what is other senders' business. */
-static const bool of_workers[STORE_KIND_COUNT] = {[STORE_PING] = true, [STORE_DMARC_ADD] = true};
+static const bool of_workers[STORE_KIND_COUNT] = {
+	[STORE_PING] = true, [STORE_DMARC_ADD] = true, [STORE_LIST_ADD] = true};
 
 /* A request on its way through. */
 struct job {
@@ -38,6 +49,14 @@ struct notice {
 	char text[NOTICE_MAX];
 };
 
+/* Something that the thread has to tell of the images of lists. */
+struct showing {
+	struct showing *next;
+	enum { SHOWING_PUT, SHOWING_DROP, SHOWING_ALL } what;
+	struct shelf_image image; /* its descriptor is ours */
+	char list[LIST_NAME_MAX + 1];
+};
+
 /* A worker. */
 struct store_link {
 	struct store_link *next;
@@ -54,15 +73,23 @@ struct keeper_store {
 	uv_async_t async;
 	struct timer expire;
 	pthread_t thread;
-	uint64_t asked, refused; /* of the loop */
+	uint64_t asked, refused;   /* of the loop */
+	struct shown *shown;       /* owned; of the loop */
+	struct database *database; /* owned; of the thread */
+	struct shelves *shelves;   /* owned; of the thread */
+	bool loaded;               /* of the thread: all lists that there are have been read */
+	uint64_t load_tried_ms;    /* of the thread */
 
 	pthread_mutex_t lock; /* for what follows */
 	pthread_cond_t news;
 	struct jobs queue; /* to be done */
 	struct jobs done;  /* to be answered */
 	struct notice *notices, **last_notice;
-	bool expiry_due, ending;
+	struct showing *showings, **last_showing;
+	struct buffer declared; /* not taken by the thread yet */
+	bool is_declared, expiry_due, ending;
 	uint64_t batches, worked, size_bytes;
+	uint64_t image_bytes, n_lists;
 };
 
 /* --- jobs --- */
@@ -113,6 +140,7 @@ static struct job *job_new(uint64_t link, uint32_t id, uint32_t kind, struct spa
 	job->id = id;
 	job->size = sizeof(*job) + body.len;
 	job->work.kind = (enum store_kind)kind;
+	job->work.of_worker = link != 0;
 	job->work.answer = BUFFER_INIT(STORE_ANSWER_MAX);
 	if (body.len)
 		memcpy(job->body, body.at, body.len);
@@ -132,13 +160,149 @@ static void on_notice(void *context, enum log_level level, const char *event, co
 
 	notice->level = level;
 	notice->event = event;
-	strncpy(notice->text, text, sizeof(notice->text) - 1);
+	snprintf(notice->text, sizeof(notice->text), "%.*s", NOTICE_MAX - 1, text);
 	pthread_mutex_lock(&ks->lock);
 	*ks->last_notice = notice;
 	ks->last_notice = &notice->next;
 	pthread_mutex_unlock(&ks->lock);
 	uv_async_send(&ks->async);
 }
+
+/* --- the thread: lists --- */
+
+static void show(struct keeper_store *ks, const struct showing *what)
+{
+	struct showing *showing = memory_zeroed(sizeof(*showing));
+
+	*showing = *what;
+	pthread_mutex_lock(&ks->lock);
+	*ks->last_showing = showing;
+	ks->last_showing = &showing->next;
+	pthread_mutex_unlock(&ks->lock);
+	uv_async_send(&ks->async);
+}
+
+static struct showing showing_of(struct span list)
+{
+	struct showing showing = {.next = NULL};
+
+	memcpy(showing.list, list.at, list.len < LIST_NAME_MAX ? list.len : LIST_NAME_MAX);
+	return showing;
+}
+
+/* The shelf keeps its descriptor for itself. */
+static void on_put(void *context, struct span list, const struct shelf_image *image)
+{
+	struct showing showing = showing_of(list);
+
+	showing.what = SHOWING_PUT;
+	showing.image = *image;
+	showing.image.fd = fcntl(image->fd, F_DUPFD_CLOEXEC, 3);
+	if (showing.image.fd >= 0)
+		show(context, &showing);
+	else
+		on_notice(context, LOG_ERROR, "list_failed",
+			"no descriptor is left for an image of a list: workers see it without");
+}
+
+static void on_drop(void *context, struct span list, uint64_t id)
+{
+	struct showing showing = showing_of(list);
+
+	showing.what = SHOWING_DROP;
+	showing.image.id = id;
+	show(context, &showing);
+}
+
+static void on_shelf_failed(void *context, struct span list, const char *why)
+{
+	struct err err = {{0}};
+
+	err_set(&err, "the list %.*s stays as it was: %s", SPAN_ARGS(list), why);
+	on_notice(context, LOG_ERROR, "list_failed", err.text);
+}
+
+static uint64_t thread_now_ms(void)
+{
+	const struct clock real = {0};
+
+	return clock_now_ms(&real);
+}
+
+static void on_list_change(
+	void *context, struct span list, enum image_kind kind, const struct image_item *item)
+{
+	struct keeper_store *ks = context;
+
+	shelves_change(ks->shelves, list, kind, item, thread_now_ms());
+}
+
+static void on_list_reread(void *context, struct span list, bool is_last)
+{
+	struct keeper_store *ks = context;
+
+	shelves_reread(ks->shelves, list, is_last, thread_now_ms());
+}
+
+static bool walk_list(void *context, struct span list, enum image_kind kind,
+	const struct image_item *from, const struct image_item *until,
+	bool (*take)(void *, const struct image_item *), void *taker, struct err *err)
+{
+	struct keeper_store *ks = context;
+
+	return database_list_walk(ks->database, list, kind, from, until, take, taker, err);
+}
+
+static void on_list(void *context, struct span name)
+{
+	struct keeper_store *ks = context;
+
+	shelves_reread(ks->shelves, name, true, 0);
+}
+
+/* Once the file is open; until then workers go by what they had. */
+static void load_lists(struct keeper_store *ks)
+{
+	uint64_t now_ms = thread_now_ms();
+	struct showing all = {.what = SHOWING_ALL};
+	struct err err = {{0}};
+
+	if (ks->loaded || now_ms - ks->load_tried_ms < SHELVES_RETRY_MS)
+		return;
+	ks->load_tried_ms = now_ms;
+	if (!database_lists_each(ks->database, on_list, ks, &err))
+		return;
+	shelves_run(ks->shelves, now_ms);
+	ks->loaded = true;
+	show(ks, &all);
+}
+
+static void run_shelves(struct keeper_store *ks)
+{
+	size_t n, size;
+
+	load_lists(ks);
+	shelves_run(ks->shelves, thread_now_ms());
+	size = shelves_size(ks->shelves, &n);
+	pthread_mutex_lock(&ks->lock);
+	ks->image_bytes = size;
+	ks->n_lists = n;
+	pthread_mutex_unlock(&ks->lock);
+}
+
+/* Milliseconds until there is something to be done for lists, at most a minute. */
+static uint64_t shelves_wait_ms(const struct keeper_store *ks)
+{
+	uint64_t now_ms = thread_now_ms(), due_ms = shelves_due_ms(ks->shelves);
+
+	if (!ks->loaded && due_ms > now_ms + SHELVES_RETRY_MS)
+		due_ms = now_ms + SHELVES_RETRY_MS;
+	if (due_ms <= now_ms)
+		return 0;
+	return due_ms - now_ms < WAIT_MAX_MS ? due_ms - now_ms : WAIT_MAX_MS;
+}
+
+/* --- the thread --- */
 
 /* Some of what waits, with the lock held. */
 static size_t take_batch(struct keeper_store *ks, struct job **batch)
@@ -179,32 +343,55 @@ static void hand_back(
 /* With the lock held. false: it is time to end, and nothing is left to do. */
 static bool wait_for_work(struct keeper_store *ks)
 {
-	while (!ks->queue.n && !ks->expiry_due && !ks->ending)
-		pthread_cond_wait(&ks->news, &ks->lock);
+	uint64_t until_ms = thread_now_ms() + shelves_wait_ms(ks);
+	struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+		.tv_nsec = (long)(until_ms % 1000) * 1000 * 1000};
+
+	while (!ks->queue.n && !ks->expiry_due && !ks->ending && !ks->is_declared &&
+		thread_now_ms() < until_ms)
+		pthread_cond_timedwait(&ks->news, &ks->lock, &until);
 	return ks->queue.n || !ks->ending;
+}
+
+/* With the lock held. */
+static void take_declared(struct keeper_store *ks)
+{
+	if (!ks->is_declared)
+		return;
+	ks->is_declared = false;
+	database_declare(ks->database, buffer_span(&ks->declared));
+	buffer_free(&ks->declared);
 }
 
 static void *work(void *context)
 {
 	struct keeper_store *ks = context;
-	struct database *db = database_new(&ks->setup.database);
+	struct database *db = ks->database = database_new(&ks->setup.database);
 	struct job *batch[KEEPER_STORE_BATCH_MAX];
 
+	ks->shelves = shelves_new(&(struct shelves_setup){.walk = walk_list,
+		.put = on_put,
+		.drop = on_drop,
+		.failed = on_shelf_failed,
+		.context = ks});
 	pthread_mutex_lock(&ks->lock);
 	while (wait_for_work(ks)) {
 		size_t n = take_batch(ks, batch);
 		bool expire = ks->expiry_due;
 
+		take_declared(ks);
 		pthread_mutex_unlock(&ks->lock);
 		run_batch(db, batch, n);
 		/* A piece of it between two batches. */
 		expire = expire && database_expire(db);
 		hand_back(ks, db, batch, n);
+		run_shelves(ks);
 		pthread_mutex_lock(&ks->lock);
 		ks->expiry_due = expire && !ks->ending;
 	}
 	pthread_mutex_unlock(&ks->lock);
-	database_free(&db);
+	shelves_free(&ks->shelves);
+	database_free(&ks->database);
 	return NULL;
 }
 
@@ -304,6 +491,18 @@ void keeper_store_link(struct keeper_store *ks, int fd)
 	link->ipc = ipc_open(ks->setup.loop, fd, &link_handler, link);
 	link->next = ks->links;
 	ks->links = link;
+	if (!shown_to(ks->shown, link->ipc))
+		return; /* it is gone: its socket will say so */
+}
+
+void keeper_store_declare(struct keeper_store *ks, struct span text)
+{
+	MAGIC_ENSURE(ks, KEEPER_STORE_MAGIC);
+	pthread_mutex_lock(&ks->lock);
+	buffer_clear(&ks->declared);
+	ks->is_declared = buffer_add(&ks->declared, text);
+	pthread_cond_signal(&ks->news);
+	pthread_mutex_unlock(&ks->lock);
 }
 
 /* --- answers --- */
@@ -344,9 +543,48 @@ static struct notice *take_notices(struct keeper_store *ks)
 	return notices;
 }
 
+static const struct ipc_frame *frame_of(struct keeper_store *ks, const struct showing *showing)
+{
+	struct span list = span_text(showing->list);
+
+	switch (showing->what) {
+	case SHOWING_PUT:
+		return shown_put(ks->shown, list, &showing->image);
+	case SHOWING_DROP:
+		return shown_drop(ks->shown, list, showing->image.id);
+	case SHOWING_ALL:
+		break;
+	}
+	return shown_all(ks->shown);
+}
+
+static void show_all(struct keeper_store *ks, struct showing *showing)
+{
+	while (showing) {
+		struct showing *next = showing->next;
+		const struct ipc_frame *frame = frame_of(ks, showing);
+
+		/* One that takes no frames is gone: its socket will say so. */
+		for (struct store_link *link = ks->links; frame && link; link = link->next)
+			(void)ipc_send(link->ipc, frame);
+		free(showing);
+		showing = next;
+	}
+}
+
+static struct showing *take_showings(struct keeper_store *ks)
+{
+	struct showing *showings = ks->showings;
+
+	ks->showings = NULL;
+	ks->last_showing = &ks->showings;
+	return showings;
+}
+
 static void on_async(uv_async_t *async)
 {
 	struct keeper_store *ks = async->data;
+	struct showing *showings;
 	struct notice *notices;
 	struct jobs done;
 
@@ -357,8 +595,10 @@ static void on_async(uv_async_t *async)
 		done.last = &done.first;
 	jobs_init(&ks->done);
 	notices = take_notices(ks);
+	showings = take_showings(ks);
 	pthread_mutex_unlock(&ks->lock);
 	log_notices(ks, notices);
+	show_all(ks, showings);
 	for (struct job *job; (job = jobs_take(&done));) {
 		answer(ks, job);
 		job_free(job);
@@ -398,6 +638,17 @@ static void on_expire(struct timer *timer)
 	timer_set(&ks->setup.loop->timers, &ks->expire, EXPIRE_MS);
 }
 
+/* Its time is clock_now_ms's. */
+static void init_news(pthread_cond_t *news)
+{
+	pthread_condattr_t attributes;
+
+	ENSURE(pthread_condattr_init(&attributes) == 0);
+	ENSURE(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+	ENSURE(pthread_cond_init(news, &attributes) == 0);
+	pthread_condattr_destroy(&attributes);
+}
+
 struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 {
 	struct keeper_store *ks = memory_zeroed(sizeof(*ks));
@@ -406,7 +657,12 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 	ks->setup = *setup;
 	ks->setup.database.clock = &setup->loop->clock;
 	ks->setup.database.notice = on_notice;
+	ks->setup.database.list_change = on_list_change;
+	ks->setup.database.list_reread = on_list_reread;
 	ks->setup.database.context = ks;
+	ks->shown = shown_new();
+	ks->last_showing = &ks->showings;
+	ks->declared = BUFFER_INIT(STORE_BODY_MAX);
 	ks->expire.fire = on_expire;
 	ks->async.data = ks;
 	ks->expiry_due = true; /* and with it the file is opened */
@@ -414,7 +670,7 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 	jobs_init(&ks->queue);
 	jobs_init(&ks->done);
 	ENSURE(pthread_mutex_init(&ks->lock, NULL) == 0);
-	ENSURE(pthread_cond_init(&ks->news, NULL) == 0);
+	init_news(&ks->news);
 	ENSURE(uv_async_init(&setup->loop->uv, &ks->async, on_async) == 0);
 	timer_set(&setup->loop->timers, &ks->expire, EXPIRE_MS);
 	start_thread(ks);
@@ -429,7 +685,7 @@ bool keeper_store_is_linked(const struct keeper_store *ks)
 void keeper_store_status(struct keeper_store *ks, struct record *r)
 {
 	size_t queued;
-	uint64_t batches, worked, size;
+	uint64_t batches, worked, size, image_bytes, n_lists;
 
 	MAGIC_ENSURE(ks, KEEPER_STORE_MAGIC);
 	pthread_mutex_lock(&ks->lock);
@@ -437,6 +693,8 @@ void keeper_store_status(struct keeper_store *ks, struct record *r)
 	batches = ks->batches;
 	worked = ks->worked;
 	size = ks->size_bytes;
+	image_bytes = ks->image_bytes;
+	n_lists = ks->n_lists;
 	pthread_mutex_unlock(&ks->lock);
 	record_number(r, "file_bytes", (int64_t)size);
 	record_number(r, "queued", (int64_t)queued);
@@ -444,6 +702,8 @@ void keeper_store_status(struct keeper_store *ks, struct record *r)
 	record_number(r, "refused", (int64_t)ks->refused);
 	record_number(r, "done", (int64_t)worked);
 	record_number(r, "transactions", (int64_t)batches);
+	record_number(r, "lists", (int64_t)n_lists);
+	record_number(r, "list_bytes", (int64_t)image_bytes);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -473,6 +733,9 @@ void keeper_store_close(struct keeper_store **owner)
 	for (struct job *job; (job = jobs_take(&ks->done));)
 		job_free(job);
 	log_notices(ks, take_notices(ks));
+	show_all(ks, take_showings(ks)); /* to nobody: they own descriptors */
+	shown_free(&ks->shown);
+	buffer_free(&ks->declared);
 	timer_clear(&ks->setup.loop->timers, &ks->expire);
 	pthread_cond_destroy(&ks->news);
 	pthread_mutex_destroy(&ks->lock);

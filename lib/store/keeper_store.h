@@ -4,6 +4,8 @@
  * gathered as one transaction. The keeper's loop never waits for the disk.
  *
  *     worker --frame--> loop --queue--> thread: one transaction --> loop --frame--> worker
+ *
+ * The thread also lays lists into images (shelves.h), which the loop shows to all workers.
  */
 #ifndef STORE_KEEPER_STORE_H
 #define STORE_KEEPER_STORE_H
@@ -36,6 +38,9 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup);
 
 /* A worker is at the other end of fd, which is taken over. */
 void keeper_store_link(struct keeper_store *ks, int fd);
+
+/* What the configuration in force says of lists (database_declare). */
+void keeper_store_declare(struct keeper_store *ks, struct span text);
 
 /* A question of the keeper's own. id: the asker's, not 0. */
 void keeper_store_ask(struct keeper_store *ks, uint32_t id, enum store_kind kind,

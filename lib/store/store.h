@@ -42,7 +42,24 @@
 	X(PING, 0)         /* whether it is there */                                               \
 	X(DMARC_ADD, 3)    /* policy domain, its record, a row (dmarc_results.h); told */          \
 	X(DMARC_DAY, 1)    /* "2026-11-24": the domains that have rows; JSON */                    \
-	X(DMARC_DOMAIN, 2) /* a day, a policy domain: all its rows; JSON, or empty: none */
+	X(DMARC_DOMAIN, 2) /* a day, a policy domain: all its rows; JSON, or empty: none */        \
+	/* Lists. Names as list_request.h has them; types are those of rule files. kind: "v4",     \
+	 * "v6", "text"; key: list_request.h; expires: seconds since 1970, 0: never. What is       \
+	 * protected is not added. The answer to what adds is JSON: {"added", "changed", "same",   \
+	 * "protected", "full": numbers, "told": [{"item", "protected", "why"}]}, or {"refused":   \
+	 * why} for all. */                                                                        \
+	X(LIST_ADD, 8)   /* list, type, kind, key, item ("": as the key), reason, by, expires */   \
+	X(LIST_BATCH, 5) /* list, type, by, mode, items (list_pack). mode: "some"; "more", "last": \
+			  * of an import; "dry": what it would do */                               \
+	X(LIST_DEL, 3)   /* list, kind, key; JSON {"deleted": 0 or 1} */                           \
+	X(LIST_NAMES, 0) /* JSON {"lists": [{"list", "type", "items"}], "declared": [...]}, the    \
+			  * latter those that rules read */                                        \
+	X(LIST_SHOW, 3)  /* list, where to go on ("", or "next" of the answer before), how many    \
+			  * at most; JSON {"list", "type", "items": [{"item", "reason", "by",      \
+			  * "at", "expires"}], "next"}, or empty: there is no such list */         \
+	X(LIST_SEARCH, 3) /* list ("": all), kind, keys, each with its length (uint32_t) before    \
+			   * it; JSON {"items": [as before, and "list"], "protected": [{"item",    \
+			   * "why"}: what covers the first of the keys}] */
 
 enum store_kind {
 #define X(name, parts) STORE_##name,

@@ -8,11 +8,22 @@
 
 #include "lib/base/attributes.h"
 #include "lib/base/buffer.h"
+#include "lib/store/list_request.h"
 #include "lib/store/store.h"
 
 enum store_frame {
 	STORE_FRAME_ASK = 1, /* uint32_t: enum store_kind; then the parts. id: the asker's */
-	STORE_FRAME_ANSWER   /* uint32_t: enum store_outcome; then the answer */
+	STORE_FRAME_ANSWER,  /* uint32_t: enum store_outcome; then the answer */
+	/* From the keeper, unasked (shown.h, lists.h): */
+	STORE_FRAME_LIST_PUT,   /* struct store_list_frame; the image's sealed memfd */
+	STORE_FRAME_LIST_DROP,  /* struct store_list_frame */
+	STORE_FRAME_LISTS_SHOWN /* nothing: what was put is all */
+};
+
+struct store_list_frame {
+	uint64_t id, size;            /* of the image; bytes */
+	uint32_t changes;             /* 1: it stands above the others (lib/list/view.h) */
+	char list[LIST_NAME_MAX + 4]; /* ends with NUL */
 };
 
 /* Adds each part with its length before it. false: out is full. */

@@ -40,6 +40,7 @@ struct child {
 	struct config *config;               /* owned */
 	struct ruleset rules;                /* owned */
 	struct shared *shared;               /* owned */
+	struct lists *lists;                 /* owned */
 	struct store *store;                 /* owned */
 	struct authn *authn;                 /* owned */
 	struct worker *worker;               /* owned */
@@ -167,6 +168,8 @@ static bool open_worker(struct child *child, const struct start_frame *start, st
 		.context = child};
 
 	setup.store = child->store = store_open_keeper(&child->loop, &child->log);
+	setup.lists = child->lists = lists_new(&child->log);
+	store_keeper_lists(child->store, child->lists);
 	child->authn = setup.authn = authn_open(&child->loop, &child->log);
 	child->worker = worker_open(&setup, err);
 	return child->worker != NULL;
@@ -319,6 +322,7 @@ static void close_all(struct child *child)
 	if (child->worker)
 		worker_close(&child->worker);
 	store_close(&child->store);
+	lists_free(&child->lists);
 	authn_close(&child->authn);
 	ipc_close(&child->keeper);
 	ipc_close(&child->supervisor);

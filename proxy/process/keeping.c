@@ -50,6 +50,14 @@ void keeping_set_log_target(struct supervisor *s, int fd)
 	send_log_target(s);
 }
 
+void keeping_declare(struct supervisor *s)
+{
+	if (s->current && s->keeper.state == PROCESS_READY)
+		process_send(
+			&s->keeper, &(struct ipc_frame){.type = FRAME_DECLARED,
+					    .payload = buffer_span(&s->current->loaded.declared)});
+}
+
 static bool send_start(struct supervisor *s)
 {
 	struct start_frame start = {
@@ -267,6 +275,7 @@ static void on_ready(struct process *keeper)
 {
 	struct supervisor *s = supervisor_of(keeper);
 
+	keeping_declare(s);
 	link_all(s, s->current);
 	link_all(s, s->next);
 	for (struct generation *g = s->old; g; g = g->next)

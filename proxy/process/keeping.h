@@ -17,6 +17,9 @@ void keeping_start(struct supervisor *s);
 /* Joins a ready worker and the keeper, if that one is ready too, by a socket pair. */
 void keeping_link(struct supervisor *s, struct process *worker);
 
+/* Tells it what the configuration in force says of lists. */
+void keeping_declare(struct supervisor *s);
+
 /* Where lines are written from now on; takes the descriptor over (LOG_FD_SYSLOG: to the syslog). */
 void keeping_set_log_target(struct supervisor *s, int fd);
 

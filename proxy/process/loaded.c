@@ -5,6 +5,7 @@
 #include "lib/base/fail.h"
 #include "lib/net/tls.h"
 #include "policy/read.h"
+#include "proxy/process/declared.h"
 
 /* One more mistake, in the form that config_parse gives its own. */
 static void add_mistake(struct loaded *loaded, const char *path, const char *text)
@@ -40,8 +41,9 @@ bool loaded_read_config(struct loaded *loaded, const char *path)
 {
 	struct err err = {{0}};
 
-	*loaded = (struct loaded){
-		.bytes = BUFFER_INIT(LOADED_BYTES_MAX), .report = BUFFER_INIT(LOADED_REPORT_MAX)};
+	*loaded = (struct loaded){.bytes = BUFFER_INIT(LOADED_BYTES_MAX),
+		.declared = BUFFER_INIT(DECLARED_MAX),
+		.report = BUFFER_INIT(LOADED_REPORT_MAX)};
 	if (!bundle_load(&loaded->bundle, path, &err)) {
 		add_mistake(loaded, path, err.text);
 		return false;
@@ -119,7 +121,9 @@ bool loaded_read(struct loaded *loaded, const char *path)
 	ok = ruleset_read(&loaded->rules, loaded->bundle, loaded->config, RULESET_JUDGE, &told);
 	loaded->n_mistakes += told.n_mistakes;
 	loaded->n_warnings += told.n_warnings;
-	if (!ok)
+	if (ok)
+		declared_write(loaded->config, loaded->rules.policy, &loaded->declared);
+	else
 		config_free(&loaded->config);
 	return ok;
 }
@@ -137,5 +141,6 @@ void loaded_free(struct loaded *loaded)
 	if (loaded->bundle)
 		bundle_free(&loaded->bundle);
 	buffer_free(&loaded->bytes);
+	buffer_free(&loaded->declared);
 	buffer_free(&loaded->report);
 }

@@ -17,11 +17,12 @@
 enum { LOADED_REPORT_MAX = 256 * 1024, LOADED_BYTES_MAX = 48 * 1024 * 1024 };
 
 struct loaded {
-	struct bundle *bundle; /* owned; NULL: the file could not be read */
-	struct config *config; /* owned; NULL: mistakes */
-	struct ruleset rules;  /* owned */
-	struct buffer bytes;   /* the bundle as the workers get it */
-	struct buffer report;  /* mistakes and warnings, as lines for people */
+	struct bundle *bundle;  /* owned; NULL: the file could not be read */
+	struct config *config;  /* owned; NULL: mistakes */
+	struct ruleset rules;   /* owned */
+	struct buffer bytes;    /* the bundle as the workers get it */
+	struct buffer declared; /* what the keeper wants to know of it (declared.h) */
+	struct buffer report;   /* mistakes and warnings, as lines for people */
 	size_t n_mistakes, n_warnings;
 };
 

@@ -11,7 +11,7 @@
  *         |--- LINK + ends of pairs ------>| both                    STATUS -->, <-- STATUS_IS,
  *         |                                |                         and the store's own frames
  *         |--- LINK_AUTHN, likewise ------>| worker and its authn (lib/authn/control.h)
- *         |--- LOG_TARGET ---------------->| keeper
+ *         |--- LOG_TARGET, DECLARED ------>| keeper
  *         |<-- ASK_RELOAD, ASK_DRAIN, -----| keeper
  *         |    ASK_STATE                   |
  *         |--- ANSWER, STATE_IS ---------->| keeper
@@ -53,6 +53,7 @@ enum frame_type {
 	FRAME_STATUS,     /* uint32_t: so many sessions at most */
 	FRAME_LINK_AUTHN, /* nothing; one end of a socket pair to the worker's authn, or its worker
 			   */
+	FRAME_DECLARED,   /* text: what the configuration in force says of lists (declared.h) */
 	FRAME_STATUS_IS   /* JSON object. id: of STATUS; 0: the worker's last word, unasked */
 };
 

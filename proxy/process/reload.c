@@ -298,6 +298,7 @@ void reload_on_ready(struct supervisor *s)
 	s->log.json = s->log.record.json = config->log.format == LOG_FORMAT_JSON;
 	s->current = s->next;
 	s->next = NULL;
+	keeping_declare(s);
 	supervisor_assign(s);
 	supervisor_retire(s, before, WORKER_DRAIN_SESSIONS);
 	hurry_oldest(s);

@@ -56,6 +56,7 @@ static void first_ready(struct supervisor *s)
 		return;
 	}
 	s->state = SUPERVISOR_RUNNING;
+	keeping_declare(s);
 	supervisor_assign(s);
 	snprintf(status, sizeof(status), "%u worker%s", s->current->count,
 		s->current->count == 1 ? "" : "s");

@@ -1,7 +1,9 @@
 #include "proxy/session/bench.h"
 
 #include "lib/base/fail.h"
+#include "lib/net/digest.h"
 #include "lib/net/dns.h"
+#include "lib/store/lists.h"
 #include "proxy/session/results.h"
 #include "proxy/session/worker.h"
 
@@ -64,6 +66,37 @@ static bool open_filters(
 	return b->filters != NULL;
 }
 
+/* --- lists from the store --- */
+
+/* They have been shown once: from now on rules look into them. */
+static void bind_lists(void *context)
+{
+	struct bench *b = context;
+	const struct rules *rules = b->policy->rules;
+
+	for (size_t i = 0; i < rules->n_lists; i++) {
+		struct rule_list *list = rules->lists[i];
+
+		if (list->origin != LIST_STORE)
+			continue;
+		b->live[i] = list_new_live(list->type, list->type == LIST_HASH ? digest_hex : NULL,
+			lists_view(b->lists, span_text(list->from)), &b->loop->clock);
+		list->content = b->live[i];
+	}
+}
+
+static void unbind_lists(struct bench *b)
+{
+	if (b->lists)
+		lists_on_known(b->lists, NULL, NULL);
+	for (size_t i = 0; i < b->policy->rules->n_lists; i++) {
+		if (!b->live[i])
+			continue;
+		b->policy->rules->lists[i]->content = NULL;
+		list_free(&b->live[i]);
+	}
+}
+
 bool bench_open(struct bench **out, struct worker *worker, const struct policy *policy,
 	struct filter_set *filters, struct err *err)
 {
@@ -90,6 +123,10 @@ bool bench_open(struct bench **out, struct worker *worker, const struct policy *
 	b->hits = arena_alloc(arena, (policy->n_rules + 1) * sizeof(*b->hits));
 	*out = b;
 	b->loop = worker->loop;
+	b->lists = worker->setup.lists;
+	b->live = arena_alloc(arena, (policy->rules->n_lists + 1) * sizeof(*b->live));
+	if (b->lists)
+		lists_on_known(b->lists, bind_lists, b);
 	if (open_filters(b, worker, filters, err))
 		return true;
 	bench_close(out);
@@ -111,6 +148,7 @@ void bench_close(struct bench **bench)
 		dns_close(&b->dns);
 	loop_turn(
 		b->loop, false); /* questions of filters themselves hear that they are cancelled */
+	unbind_lists(b);
 	arena = b->arena;
 	*bench = NULL;
 	arena_free(&arena);

@@ -23,9 +23,11 @@ struct bench {
 	const struct slot *early_talker, *rcpt_valid; /* NULL: no rule reads it */
 	const struct slot *const *results;            /* of results_slots */
 	size_t n_results;
-	bool always;    /* they are measured of each message that goes on, whatever rules read */
-	bool *told;     /* by slot, scratch: what is wanted with them */
-	uint64_t *hits; /* by rule: transactions in which it was true */
+	bool always; /* they are measured of each message that goes on, whatever rules read */
+	bool *told;  /* by slot, scratch: what is wanted with them */
+	struct lists *lists; /* borrowed; NULL: none from the store are at hand */
+	struct list **live;  /* owned: of the rules' lists, in their order; NULL: not bound */
+	uint64_t *hits;      /* by rule: transactions in which it was true */
 };
 
 /* NULL in *out when there is nothing to measure; false: a filter or the resolver can't be opened.

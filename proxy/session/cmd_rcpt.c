@@ -168,6 +168,7 @@ static enum step vet(struct session *s)
 	session_set_state(s, SESSION_COMMAND);
 	reply = judge_reply(t, &t->like, t->arena);
 	judge_count(t, &t->like);
+	judge_add(t, &t->like);
 	shared_speak(s->worker->row, AT_rcpt, reply.code < 500 ? "defer" : "reject");
 	return turn_away(s, &reply, t->like.outcome.rule);
 }

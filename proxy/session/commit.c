@@ -46,6 +46,8 @@ static void settle(struct transaction *t, struct cohort *c, const char *verdict,
 	c->reply = reply;
 	c->verdict = verdict;
 	judge_count(t, c);
+	if (!t->client_gone)
+		judge_add(t, c);
 	shared_speak(t->session->worker->row, AT_message, verdict);
 }
 

@@ -9,6 +9,7 @@
 
 #include "lib/base/fail.h"
 #include "policy/text.h"
+#include "proxy/session/adding.h"
 #include "proxy/session/judging.h"
 
 /* --- looks --- */
@@ -133,6 +134,7 @@ static enum judge_status look_for_now(
 		return JUDGE_OPEN;
 	note_refusal(j, e, &subject, &outcome, arena);
 	bench_count(j->bench, e);
+	adding_tell(j->session, e, &subject);
 	return JUDGE_CERTAIN;
 }
 

@@ -83,6 +83,9 @@ uint64_t judge_delay(const struct cohort *cohort);
 /* The outcome is spoken: its rules are counted. */
 void judge_count(struct transaction *t, const struct cohort *cohort);
 
+/* Likewise: what its rules add to lists is told to the store. */
+void judge_add(struct transaction *t, const struct cohort *cohort);
+
 /* The reply of a refusing outcome; text in the arena. */
 struct reply judge_reply(struct transaction *t, const struct cohort *cohort, struct arena *arena);
 

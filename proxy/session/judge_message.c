@@ -8,6 +8,7 @@
 
 #include "lib/base/fail.h"
 #include "policy/text.h"
+#include "proxy/session/adding.h"
 #include "proxy/session/judging.h"
 
 enum { REPLAY_SIZE = 64 * 1024 };
@@ -193,6 +194,16 @@ void judge_count(struct transaction *t, const struct cohort *c)
 {
 	if (c->evaluation)
 		bench_count(t->session->judge->bench, c->evaluation);
+}
+
+void judge_add(struct transaction *t, const struct cohort *c)
+{
+	struct subject subject;
+
+	if (!c->evaluation)
+		return;
+	subject = judge_subject(t->session->judge, c->values);
+	adding_tell(t->session, c->evaluation, &subject);
 }
 
 /* --- words --- */

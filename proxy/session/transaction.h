@@ -87,6 +87,7 @@ struct transaction {
 	/* For ms{...}; 0: did not come to it. */
 	uint64_t begun_us, data_us, judge_us, judged_us, commit_us;
 	bool client_gone;
+	struct added *added; /* in the arena: what rules have added to lists (adding.h) */
 };
 
 struct transaction *transaction_begin(struct session *session);

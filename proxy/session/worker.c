@@ -9,6 +9,7 @@
 #include "lib/authn/authn.h"
 #include "lib/base/fail.h"
 #include "lib/net/dns.h"
+#include "lib/store/lists.h"
 #include "lib/store/store.h"
 #include "proxy/backend/backend.h"
 #include "proxy/session/bench.h"
@@ -180,6 +181,11 @@ void worker_status(struct worker *worker, struct record *r, unsigned most)
 	if (worker->store) {
 		record_open(r, "store");
 		store_status(worker->store, r);
+		record_close(r);
+	}
+	if (worker->setup.lists) {
+		record_open(r, "lists");
+		lists_status(worker->setup.lists, r);
 		record_close(r);
 	}
 	if (worker->authn)

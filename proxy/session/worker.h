@@ -21,6 +21,7 @@ struct bench;
 struct filter_set;
 struct policy;
 struct listener;
+struct lists;
 struct quarantine;
 struct session;
 struct spools;
@@ -49,6 +50,7 @@ struct worker_setup {
 	const struct policy *policy;       /* NULL: no rules */
 	struct filter_set *filters;        /* what the policy was read with; NULL without one */
 	struct store *store;               /* NULL: none, nothing is remembered */
+	struct lists *lists;               /* of the store; NULL: none are at hand */
 	struct authn *authn;               /* for SPF, DKIM, ARC; NULL: nobody evaluates them */
 	const uint8_t *ticket_keys;        /* TLS_TICKET_KEYS_SIZE */
 	void (*on_drained)(void *context); /* once, after worker_drain, when the last session is

@@ -50,6 +50,7 @@ NARROW = {
     "bench/sender.c": {BASE, "bench"},
     "bench/dkim.c": {BASE, AUTHN, "authn", "bench"},
     "bench/auth.c": LIBRARIES | {"filters", "bench", "tests/unit/authn_play.h"},
+    "bench/lookup.c": {BASE, LIST},
     "admin/command_control.c": {BASE, "admin/command.h", "admin/control.h", "proxy/process/version.h"},
 }
 

@@ -147,10 +147,10 @@ class Postern:
     def wait_audit(self, predicate=lambda r: True):
         return until(lambda: next((r for r in self.audits() if predicate(r)), None), f"an audit record in\n{self.stderr}")
 
-    def cli(self, verb, *args, deadline=60):
-        """postern VERB -c FILE ARGS: the finished process (returncode, stdout, stderr)."""
+    def cli(self, verb, *args, deadline=60, stdin=None):
+        """postern VERB -c FILE ARGS: the finished process (returncode, stdout, stderr); stdin: its text."""
         return subprocess.run([BINARY, verb, "-c", self.file, *map(str, args)], capture_output=True, text=True,
-                              timeout=deadline, env={**os.environ, **self.env, "NO_COLOR": "1"})
+                              input=stdin, timeout=deadline, env={**os.environ, **self.env, "NO_COLOR": "1"})
 
     def status(self):
         done = self.cli("status", "--json")
