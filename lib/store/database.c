@@ -56,6 +56,35 @@ static const char *const migrations[DATABASE_VERSION] = {
 	"  count INTEGER NOT NULL DEFAULT 1,"
 	"  PRIMARY KEY(domain, row)"
 	") WITHOUT ROWID;",
+	/* Times in milliseconds since 1970. */
+	"CREATE TABLE grey("
+	"  key TEXT PRIMARY KEY,"
+	"  since INTEGER NOT NULL," /* of the first try; once it is known, since when it is */
+	"  tries INTEGER NOT NULL,"
+	"  known INTEGER NOT NULL,"
+	"  expires INTEGER NOT NULL"
+	") WITHOUT ROWID;"
+	"CREATE INDEX grey_expires ON grey(expires);"
+	"CREATE TABLE rates("
+	"  key TEXT NOT NULL,"
+	"  window INTEGER NOT NULL," /* ms */
+	"  bucket INTEGER NOT NULL," /* number of the window since 1970 that `current` counts */
+	"  current REAL NOT NULL,"
+	"  before REAL NOT NULL," /* of the bucket before it */
+	"  expires INTEGER NOT NULL,"
+	"  PRIMARY KEY(key, window)"
+	") WITHOUT ROWID;"
+	"CREATE INDEX rates_expires ON rates(expires);"
+	"CREATE TABLE reputation("
+	"  key TEXT PRIMARY KEY,"
+	"  good REAL NOT NULL," /* as they were at `last` */
+	"  bad REAL NOT NULL,"
+	"  traps REAL NOT NULL,"
+	"  first INTEGER NOT NULL,"
+	"  last INTEGER NOT NULL,"
+	"  expires INTEGER NOT NULL"
+	") WITHOUT ROWID;"
+	"CREATE INDEX reputation_expires ON reputation(expires);",
 };
 
 /* --- what the admin hears --- */
@@ -295,6 +324,7 @@ static bool try_to_open(struct database *db)
 {
 	int code = open_file(db);
 
+	memory_forget_rows(db);
 	if (code == SQLITE_OK)
 		return true;
 	if (code != SQLITE_MISUSE)
@@ -334,6 +364,18 @@ static bool (*const run_kind[STORE_KIND_COUNT])(struct database *, struct databa
 	[STORE_DMARC_ADD] = database_dmarc_add,
 	[STORE_DMARC_DAY] = database_dmarc_day,
 	[STORE_DMARC_DOMAIN] = database_dmarc_domain,
+	[STORE_GREY_LOOK] = database_grey_look,
+	[STORE_GREY_TRIED] = database_grey_tried,
+	[STORE_GREY_PASSED] = database_grey_passed,
+	[STORE_GREY_LIST] = database_grey_list,
+	[STORE_GREY_ALLOW] = database_grey_passed,
+	[STORE_GREY_CLEAR] = database_grey_clear,
+	[STORE_RATE_LOOK] = database_rate_look,
+	[STORE_RATE_CHARGE] = database_rate_charge,
+	[STORE_REP_LOOK] = database_rep_look,
+	[STORE_REP_ADD] = database_rep_add,
+	[STORE_REP_SHOW] = database_rep_show,
+	[STORE_REP_RESET] = database_rep_reset,
 };
 
 static void fail_all(struct database_job *const *jobs, size_t n)
@@ -346,6 +388,7 @@ static void fail_all(struct database_job *const *jobs, size_t n)
 
 static void roll_back(struct database *db)
 {
+	memory_forget_rows(db);
 	if (db->file && !sqlite3_get_autocommit(db->file))
 		run_text(db, "ROLLBACK");
 }
@@ -398,14 +441,14 @@ bool database_expire(struct database *db)
 	uint64_t age_ms = (uint64_t)DATABASE_DMARC_DAYS * 24 * 3600 * 1000;
 	uint64_t now_ms = clock_wall_ms(db->setup.clock);
 	char before[DATABASE_DAY_SIZE];
-	bool more = false;
+	bool more = false, more_memory = false;
 
 	database_day(now_ms > age_ms ? now_ms - age_ms : 0, before);
 	if (!ensure_open(db) || !database_do(db, database_statement(db, SQL_BEGIN)))
 		return false;
-	if (database_dmarc_expire(db, before, &more) &&
+	if (database_dmarc_expire(db, before, &more) && database_memory_expire(db, &more_memory) &&
 		database_do(db, database_statement(db, SQL_COMMIT)))
-		return more;
+		return more || more_memory;
 	roll_back(db);
 	return false;
 }
@@ -436,6 +479,8 @@ struct database *database_new(const struct database_setup *setup)
 		db->setup.dmarc_rows_domain = DATABASE_DMARC_ROWS_DOMAIN;
 	if (!setup->dmarc_bytes_day)
 		db->setup.dmarc_bytes_day = DATABASE_DMARC_BYTES_DAY;
+	if (!setup->memory_rows)
+		db->setup.memory_rows = DATABASE_MEMORY_ROWS;
 	return db;
 }
 

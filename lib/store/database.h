@@ -19,7 +19,7 @@
 #include "lib/store/store.h"
 
 /* postern.db's version: PRAGMA user_version. A file of a higher one is left alone. */
-enum { DATABASE_VERSION = 1 };
+enum { DATABASE_VERSION = 2 };
 
 /* How long, and how many, DMARC results are kept. What is over is counted, not kept. */
 enum {
@@ -29,16 +29,25 @@ enum {
 	DATABASE_DMARC_BYTES_DAY = 96 * 1024 * 1024
 };
 
+/* Rows of greylisting, rates, reputation: strangers invent their keys. Where there is no room those
+ * that would be forgotten first go. */
+enum { DATABASE_MEMORY_ROWS = 1000 * 1000 };
+
 struct database_setup {
 	int dir;                   /* descriptor of the state folder; borrowed */
 	const struct clock *clock; /* borrowed */
 	/* Something that the admin is to know; called from database_run. */
 	void (*notice)(void *context, enum log_level level, const char *event, const char *text);
+	/* Somebody's counts have become those of one who is known to be good (reputation.h). key:
+	 * as REP_ADD had it, borrowed. From database_run, and more than once where the transaction
+	 * fails. NULL: nobody minds. */
+	void (*known_good)(void *context, struct span key);
 	void *context;
 	/* For tests; 0: as above, or no limit. */
 	uint32_t pages_max;
 	uint32_t dmarc_rows_day, dmarc_rows_domain;
 	uint64_t dmarc_bytes_day;
+	uint32_t memory_rows;
 };
 
 struct database; /* of one thread */

@@ -4,6 +4,10 @@
  *     database.c            the file: opening, versions, transactions, damage
  *     database_vfs.c        names below a folder's descriptor
  *     database_dmarc.c      the results that DMARC reports are made of
+ *     database_memory.c     what the following three share: room, and age
+ *     database_grey.c       greylisting
+ *     database_rate.c       rates
+ *     database_rep.c        reputation
  */
 #ifndef STORE_DATABASE_PRIVATE_H
 #define STORE_DATABASE_PRIVATE_H
@@ -41,6 +45,26 @@
 		    "(SELECT row FROM dmarc_rows WHERE domain = ?1 LIMIT 1000)")                   \
 	X(OLD_DOMAIN_END, "DELETE FROM dmarc_domains WHERE id = ?1")                               \
 	X(OLD_DAYS, "DELETE FROM dmarc_days WHERE day < ?1")                                       \
+	X(GREY_GET, "SELECT since, tries, known, expires FROM grey WHERE key = ?1")                \
+	X(GREY_SET, "INSERT OR REPLACE INTO grey VALUES (?1, ?2, ?3, ?4, ?5)")                     \
+	X(GREY_DROP, "DELETE FROM grey WHERE key = ?1 AND expires > ?2")                           \
+	X(GREY_PAGE, "SELECT key, since, tries, known, expires FROM grey "                         \
+		     "WHERE key > ?1 AND expires > ?2 ORDER BY key LIMIT ?3")                      \
+	X(GREY_ROWS, "SELECT count(*) FROM grey")                                                  \
+	X(GREY_OLD, "DELETE FROM grey WHERE key IN "                                               \
+		    "(SELECT key FROM grey WHERE expires <= ?1 ORDER BY expires LIMIT ?2)")        \
+	X(RATE_GET, "SELECT bucket, current, before FROM rates WHERE key = ?1 AND window = ?2")    \
+	X(RATE_SET, "INSERT OR REPLACE INTO rates VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                \
+	X(RATE_ROWS, "SELECT count(*) FROM rates")                                                 \
+	X(RATE_OLD, "DELETE FROM rates WHERE (key, window) IN "                                    \
+		    "(SELECT key, window FROM rates WHERE expires <= ?1 "                          \
+		    "ORDER BY expires LIMIT ?2)")                                                  \
+	X(REP_GET, "SELECT good, bad, traps, first, last FROM reputation WHERE key = ?1")          \
+	X(REP_SET, "INSERT OR REPLACE INTO reputation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")        \
+	X(REP_DROP, "DELETE FROM reputation WHERE key = ?1 AND expires > ?2")                      \
+	X(REP_ROWS, "SELECT count(*) FROM reputation")                                             \
+	X(REP_OLD, "DELETE FROM reputation WHERE key IN "                                          \
+		   "(SELECT key FROM reputation WHERE expires <= ?1 ORDER BY expires LIMIT ?2)")   \
 	X(PAGES, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
 
 enum database_statement {
@@ -52,6 +76,14 @@ enum database_statement {
 
 enum { DATABASE_DAY_SIZE = 11 /* "2026-11-24" */ };
 
+/* Tables whose keys strangers invent. */
+enum memory_table { MEMORY_GREY, MEMORY_RATES, MEMORY_REPUTATION, MEMORY_TABLES };
+
+struct memory_room {
+	int64_t rows; /* -1: they are to be counted */
+	uint64_t told_ms;
+};
+
 struct database {
 	struct database_setup setup;
 	sqlite3 *file; /* owned; NULL: not open */
@@ -60,6 +92,7 @@ struct database {
 	uint64_t tried_ms;   /* the last try to open it; 0: none */
 	const char *trouble; /* event of the trouble that was told last; NULL: all is well */
 	uint64_t trouble_told_ms;
+	struct memory_room rooms[MEMORY_TABLES];
 	bool damaged; /* a statement has said so: it is moved aside at the next chance */
 };
 
@@ -83,7 +116,35 @@ bool database_dmarc_add(struct database *db, struct database_job *job) MUST_CHEC
 bool database_dmarc_day(struct database *db, struct database_job *job) MUST_CHECK;
 bool database_dmarc_domain(struct database *db, struct database_job *job) MUST_CHECK;
 
+bool database_grey_look(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_tried(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_passed(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_list(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_clear(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rate_look(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rate_charge(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_look(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_add(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_show(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_reset(struct database *db, struct database_job *job) MUST_CHECK;
+
+/* A row is about to be added: where there is no room, some go before, and the admin is told. */
+bool memory_add_row(struct database *db, enum memory_table table) MUST_CHECK;
+
+/* Deletes the row of a key (SQL_..._DROP); the answer is "1", or "0" if there was none. */
+bool memory_drop(struct database *db, enum database_statement which, enum memory_table table,
+	struct database_job *job) MUST_CHECK;
+
+/* The numbers of rows are not known any more: another file, a transaction that was undone. */
+void memory_forget_rows(struct database *db);
+
+/* A whole number of a job's part, at least 1. */
+bool memory_number(struct span part, uint64_t *out) MUST_CHECK;
+bool memory_key_fits(struct span key);
+int64_t memory_now_ms(const struct database *db); /* since 1970 */
+
 /* Within a transaction. *more: not all is gone yet. */
+bool database_memory_expire(struct database *db, bool *more) MUST_CHECK;
 bool database_dmarc_expire(struct database *db, const char *before, bool *more) MUST_CHECK;
 
 /* The name of SQLite's VFS that leaves file names as they are; registered once for the process. */

@@ -13,7 +13,15 @@
 enum { KEEPER_STORE_MAGIC = 0x4ee5704e, EXPIRE_MS = 3600 * 1000, NOTICE_MAX = 256 };
 
 /* Which kinds workers may ask: others tell what is other senders' business. */
-static const bool of_workers[STORE_KIND_COUNT] = {[STORE_PING] = true, [STORE_DMARC_ADD] = true};
+static const bool of_workers[STORE_KIND_COUNT] = {[STORE_PING] = true,
+	[STORE_DMARC_ADD] = true,
+	[STORE_GREY_LOOK] = true,
+	[STORE_GREY_TRIED] = true,
+	[STORE_GREY_PASSED] = true,
+	[STORE_RATE_LOOK] = true,
+	[STORE_RATE_CHARGE] = true,
+	[STORE_REP_LOOK] = true,
+	[STORE_REP_ADD] = true};
 
 /* A request on its way through. */
 struct job {
