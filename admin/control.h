@@ -14,6 +14,10 @@
  *     metrics          Prometheus text
  *     dmarc DAY [DOMAIN]  JSON: the policy domains of a day (2026-11-24) with results of DMARC; of
  *                      one domain all rows. 1: it has none
+ *     greylist ls [AFTER]  JSON: the keys behind that one, a page of them (GREY_LIST of
+ *                      lib/store/store.h)
+ *     greylist allow SECONDS KEY | clear KEY     clear: 1, it is not there
+ *     reputation show KEY | reset KEY            JSON. 1: nothing is known
  *
  * Who may connect: root, the daemon's own account, members of its group (SO_PEERCRED,
  * SO_PEERGROUPS); the socket's mode says the same. So `nc -U` and a cron job serve as clients too.
@@ -41,13 +45,18 @@ enum control_verb {
 	CONTROL_DRAIN,
 	CONTROL_VERSION,
 	CONTROL_METRICS,
-	CONTROL_DMARC
+	CONTROL_DMARC,
+	CONTROL_GREYLIST,
+	CONTROL_REPUTATION
 };
 
 struct control_request {
 	enum control_verb verb;
-	uint32_t number;         /* status: sessions; reload: milliseconds to wait, 0: none */
-	struct span day, domain; /* dmarc; borrowed from the line */
+	uint32_t number; /* status: sessions; reload: milliseconds to wait, 0: none; greylist allow:
+			    seconds */
+	struct span day, domain; /* dmarc; borrowed from the line, as what follows */
+	struct span what;        /* greylist, reputation: "show" */
+	struct span key;         /* likewise; holds blanks */
 };
 
 /* One line, without its end. */
