@@ -279,7 +279,8 @@ static int open_file(struct database *db)
 		db->setup.pages_max ? db->setup.pages_max : 0x7fffffffu);
 	code = run_text(db, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
 			    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-			    "PRAGMA journal_size_limit=16777216");
+			    "PRAGMA journal_size_limit=16777216; PRAGMA wal_autocheckpoint=4000;"
+			    "PRAGMA cache_size=-32768");
 	if (code == SQLITE_OK)
 		code = run_text(db, limit);
 	if (code == SQLITE_OK)

@@ -46,7 +46,8 @@
 	X(OLD_DOMAIN_END, "DELETE FROM dmarc_domains WHERE id = ?1")                               \
 	X(OLD_DAYS, "DELETE FROM dmarc_days WHERE day < ?1")                                       \
 	X(GREY_GET, "SELECT since, tries, known, expires FROM grey WHERE key = ?1")                \
-	X(GREY_SET, "INSERT OR REPLACE INTO grey VALUES (?1, ?2, ?3, ?4, ?5)")                     \
+	X(GREY_SET, "INSERT INTO grey VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT(key) DO UPDATE SET " \
+		    "since = ?2, tries = ?3, known = ?4, expires = ?5")                            \
 	X(GREY_DROP, "DELETE FROM grey WHERE key = ?1 AND expires > ?2")                           \
 	X(GREY_PAGE, "SELECT key, since, tries, known, expires FROM grey "                         \
 		     "WHERE key > ?1 AND expires > ?2 ORDER BY key LIMIT ?3")                      \
@@ -54,13 +55,17 @@
 	X(GREY_OLD, "DELETE FROM grey WHERE key IN "                                               \
 		    "(SELECT key FROM grey WHERE expires <= ?1 ORDER BY expires LIMIT ?2)")        \
 	X(RATE_GET, "SELECT bucket, current, before FROM rates WHERE key = ?1 AND window = ?2")    \
-	X(RATE_SET, "INSERT OR REPLACE INTO rates VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                \
+	X(RATE_SET, "INSERT INTO rates VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(key, window) "  \
+		    "DO UPDATE SET "                                                               \
+		    "bucket = ?3, current = ?4, before = ?5, expires = ?6")                        \
 	X(RATE_ROWS, "SELECT count(*) FROM rates")                                                 \
 	X(RATE_OLD, "DELETE FROM rates WHERE (key, window) IN "                                    \
 		    "(SELECT key, window FROM rates WHERE expires <= ?1 "                          \
 		    "ORDER BY expires LIMIT ?2)")                                                  \
 	X(REP_GET, "SELECT good, bad, traps, first, last FROM reputation WHERE key = ?1")          \
-	X(REP_SET, "INSERT OR REPLACE INTO reputation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")        \
+	X(REP_SET, "INSERT INTO reputation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(key) "  \
+		   "DO UPDATE SET "                                                                \
+		   "good = ?2, bad = ?3, traps = ?4, last = ?6, expires = ?7")                     \
 	X(REP_DROP, "DELETE FROM reputation WHERE key = ?1 AND expires > ?2")                      \
 	X(REP_ROWS, "SELECT count(*) FROM reputation")                                             \
 	X(REP_OLD, "DELETE FROM reputation WHERE key IN "                                          \
