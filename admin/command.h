@@ -94,6 +94,8 @@ int cli_list(const struct invocation *invocation);
 int cli_fmt(const struct invocation *invocation);
 int cli_config(const struct invocation *invocation);
 int cli_dmarc_report(const struct invocation *invocation);
+int cli_greylist(const struct invocation *invocation);
+int cli_reputation(const struct invocation *invocation);
 int cli_quarantine(const struct invocation *invocation);
 int cli_status(const struct invocation *invocation);
 int cli_reload(const struct invocation *invocation);

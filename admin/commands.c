@@ -134,8 +134,27 @@ const struct cli_command cli_commands[] = {
 			{"--dry-run", NULL, "change nothing, say what would change"},
 			{"--json", NULL, "JSON, for programs"}},
 		cli_list},
-	LATER("greylist", "ls | allow KEY | clear KEY", "greylisting"),
-	LATER("reputation", "show ITEM | reset ITEM", "what is known of a client or sender"),
+	{"greylist", "ls | allow CLIENT FROM TO | clear CLIENT FROM TO",
+		"who is put off by greylisting, and who is known",
+		"ls lists all, by CLIENT, which is a network (192.0.2.0/24; an address stands for "
+		"its own), or\n"
+		"the domain for which SPF has passed. FROM is the sender (\"<>\": the null one), "
+		"TO "
+		"the\n"
+		"recipient. allow makes one known without waiting, clear forgets it.",
+		1, 4,
+		{{"--ttl", "TIME", "allow: known for so long after the last message (36d)"},
+			{"--json", NULL, "ls: JSON, for programs"}},
+		cli_greylist},
+	{"reputation", "show ITEM | reset ITEM", "what is known of a client or sender",
+		"ITEM is an address or network of a client, an AS such as AS64500, or a domain (or "
+		"an\n"
+		"address of it) that SPF or DMARC has proved to be the sender's. show tells how "
+		"often it was\n"
+		"good, bad, or sent to a trap, as far as that still counts: it halves each week. "
+		"reset\n"
+		"forgets it.",
+		2, 2, {{"--json", NULL, "show: JSON, for programs"}}, cli_reputation},
 	{"quarantine", "ls | show ID | release ID... | delete ID...", "messages held back",
 		"ls lists them, the newest last. show prints what is known of one, and the "
 		"message. release\n"

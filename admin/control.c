@@ -25,6 +25,8 @@ static const struct {
 	{"metrics", CONTROL_METRICS},
 	{"dmarc", CONTROL_DMARC},
 	{"store", CONTROL_STORE},
+	{"greylist", CONTROL_GREYLIST},
+	{"reputation", CONTROL_REPUTATION},
 };
 
 static bool parse_number(struct span word, uint64_t max, uint32_t *out, struct err *err)
@@ -50,11 +52,42 @@ static bool parse_day(struct span word, struct err *err)
 			     SPAN_ARGS(span_first(word, 40)));
 }
 
+/* What is done, and to which key: the rest of the line. */
+static bool parse_memory(struct span rest, struct control_request *out, struct err *err)
+{
+	static const struct {
+		enum control_verb verb;
+		const char *what;
+		bool number, key; /* must be there */
+	} forms[] = {
+		{CONTROL_GREYLIST, "ls", false, false},
+		{CONTROL_GREYLIST, "allow", true, true},
+		{CONTROL_GREYLIST, "clear", false, true},
+		{CONTROL_REPUTATION, "show", false, true},
+		{CONTROL_REPUTATION, "reset", false, true},
+	};
+
+	out->what = span_word(&rest);
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (forms[i].verb != out->verb || !span_equal(out->what, span_text(forms[i].what)))
+			continue;
+		if (forms[i].number &&
+			!parse_number(span_word(&rest), UINT32_MAX, &out->number, err))
+			return false;
+		out->key = span_trim(rest);
+		return !forms[i].key || out->key.len || err_set(err, "a key is missing");
+	}
+	return err_set(err, "\"%.*s\" is not expected there", SPAN_ARGS(span_first(out->what, 40)));
+}
+
 static bool parse_arguments(struct span rest, struct control_request *out, struct err *err)
 {
-	struct span word = span_word(&rest);
+	struct span word;
 	bool ok = true;
 
+	if (out->verb == CONTROL_GREYLIST || out->verb == CONTROL_REPUTATION)
+		return parse_memory(rest, out, err);
+	word = span_word(&rest);
 	if (out->verb == CONTROL_STATUS) {
 		out->number = CONTROL_SESSIONS;
 		if (word.len)

@@ -17,6 +17,10 @@
  *     store KIND SIZE  so many bytes follow the line: the parts of a request to the store (a kind
  *                      of lib/store/store.h, "LIST_SHOW"); answered as the store does. 4: it could
  * not
+ *     greylist ls [AFTER]  JSON: the keys behind that one, a page of them (GREY_LIST of
+ *                      lib/store/store.h)
+ *     greylist allow SECONDS KEY | clear KEY     clear: 1, it is not there
+ *     reputation show KEY | reset KEY            JSON. 1: nothing is known
  *
  * Who may connect: root, the daemon's own account, members of its group (SO_PEERCRED,
  * SO_PEERGROUPS); the socket's mode says the same. So `nc -U` and a cron job serve as clients too.
@@ -46,14 +50,19 @@ enum control_verb {
 	CONTROL_VERSION,
 	CONTROL_METRICS,
 	CONTROL_DMARC,
-	CONTROL_STORE
+	CONTROL_STORE,
+	CONTROL_GREYLIST,
+	CONTROL_REPUTATION
 };
 
 struct control_request {
 	enum control_verb verb;
-	uint32_t number;         /* status: sessions; reload: milliseconds to wait, 0: none */
-	struct span day, domain; /* dmarc; borrowed from the line */
-	struct span kind;        /* store; likewise */
+	uint32_t number; /* status: sessions; reload: milliseconds to wait, 0: none; greylist allow:
+			    seconds */
+	struct span day, domain; /* dmarc; borrowed from the line, as what follows */
+	struct span what;        /* greylist, reputation: "show" */
+	struct span key;         /* likewise; holds blanks */
+	struct span kind;        /* store */
 	uint32_t body_size;      /* bytes that follow the line */
 	struct span body;        /* once they are there */
 };

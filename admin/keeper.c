@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "admin/enquiry.h"
+#include "admin/inquest.h"
 #include "admin/logwriter.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
@@ -89,31 +90,17 @@ static void ask_store(struct keeper *keeper, uint32_t id, const struct control_r
 			keeper->store, id | STORE_ASKED, kind, parts, store_kind_parts(kind));
 }
 
-/* The store's word on results of DMARC. */
-static void dmarc_answer(void *context, uint32_t id, enum store_outcome outcome, struct span answer)
+/* Whoever asked: an admin directly, or one of the inquests. */
+static void on_store_answer(
+	void *context, uint32_t id, enum store_outcome outcome, struct span answer)
 {
 	struct keeper *keeper = context;
 
 	MAGIC_ENSURE(keeper, KEEPER_MAGIC);
 	if (id & STORE_ASKED)
 		store_answer(keeper, id & ~STORE_ASKED, outcome, answer);
-	else if (outcome != STORE_DONE)
-		reception_answer(keeper->reception, id, 4,
-			SPAN("The store can't be read; the log says why.\n"));
-	else if (answer.len == 0)
-		reception_answer(keeper->reception, id, 1,
-			SPAN("There are no results for that domain on that day.\n"));
 	else
-		reception_answer(keeper->reception, id, 0, answer);
-}
-
-static void ask_dmarc(struct keeper *keeper, uint32_t id, const struct control_request *request)
-{
-	const struct span parts[] = {request->day, request->domain};
-	bool one = request->domain.len > 0;
-
-	keeper_store_ask(
-		keeper->store, id, one ? STORE_DMARC_DOMAIN : STORE_DMARC_DAY, parts, one ? 2 : 1);
+		inquest_on_answer(keeper, id, outcome, answer);
 }
 
 static void ask_or_refuse(
@@ -146,7 +133,9 @@ static void on_request(void *context, uint32_t id, const struct control_request 
 		enquiry_start(keeper, id, ENQUIRY_METRICS, 0);
 		break;
 	case CONTROL_DMARC:
-		ask_dmarc(keeper, id, request);
+	case CONTROL_GREYLIST:
+	case CONTROL_REPUTATION:
+		inquest_start(keeper, id, request);
 		break;
 	case CONTROL_STORE:
 		ask_store(keeper, id, request);
@@ -257,7 +246,7 @@ static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct e
 		start.privileges.gid, on_request, keeper);
 	keeper->store = keeper_store_open(&(struct keeper_store_setup){.loop = &keeper->loop,
 		.log = &keeper->log,
-		.on_answer = dmarc_answer,
+		.on_answer = on_store_answer,
 		.context = keeper,
 		.database = {.dir = frame->fds[START_FD_STATE]}});
 	return true;
@@ -405,6 +394,7 @@ static void close_all(struct keeper *keeper)
 	close_reception(keeper);
 	hear_last_words(keeper);
 	enquiry_close_all(keeper);
+	inquest_close_all(keeper);
 	while (keeper->links) {
 		struct link *link = keeper->links;
 

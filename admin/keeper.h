@@ -25,6 +25,7 @@
 enum keeper_state { KEEPER_AWAITING, KEEPER_SERVING, KEEPER_ORPHANED };
 
 struct enquiry;
+struct inquest;
 struct logwriter;
 struct reception;
 
@@ -51,6 +52,7 @@ struct keeper {
 	struct link *links;          /* owned list */
 	struct ledger ended;         /* of workers that have ended */
 	struct enquiry *enquiries;   /* owned list: requests to all workers under way */
+	struct inquest *inquests;    /* owned list: questions to the store under way */
 	int log_fd;                  /* owned */
 	uv_signal_t term;
 	struct timer orphaned;

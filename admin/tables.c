@@ -19,6 +19,8 @@ static const char *written(const struct fact *fact, struct arena *arena)
 		return arena_print(arena, "%sNAME", fact->name);
 	if (!text && !field)
 		return fact->name;
+	if (fact->flags & FACT_COUNTS)
+		return arena_print(arena, "%s(FIELD[, recipients])", fact->name);
 	return arena_print(arena, "%s(%s%s%s)", fact->name, text ? "\"NAME\"" : "",
 		text && field ? ", " : "", field ? "FIELD" : "");
 }

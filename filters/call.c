@@ -404,3 +404,27 @@ void call_fail_all(struct call *call, const char *why)
 {
 	settle_all(call, FACT_FAILED, why);
 }
+
+void call_lack(struct call *call, unsigned fact, const char *why)
+{
+	call->failed = true; /* counted as if it had been already */
+	call_fail(call, fact, why);
+}
+
+/* --- what it owes --- */
+
+void call_owe(struct call *call, const struct due *due)
+{
+	struct arena *arena;
+	struct due *kept;
+
+	ENSURE(due->n_parts <= DUE_PARTS_MAX);
+	if (!call->pipeline)
+		return;
+	arena = pipeline_arena(call);
+	kept = arena_alloc(arena, sizeof(*kept));
+	*kept = *due;
+	for (size_t i = 0; i < due->n_parts; i++)
+		kept->parts[i] = arena_span(arena, due->parts[i]);
+	pipeline_owe(call, kept);
+}

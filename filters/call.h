@@ -17,6 +17,7 @@ struct call;
 struct charsets;
 struct dns;
 struct filters;
+struct store;
 
 enum call_status {
 	CALL_DONE,
@@ -47,6 +48,7 @@ struct filter_home {
 	struct loop *loop;
 	struct dns *dns;
 	struct authn *authn; /* NULL: there is none here */
+	struct store *store; /* NULL: nothing is remembered here */
 	struct log *log;
 	const char *hostname;
 	void *state; /* the filter's own */
@@ -146,6 +148,10 @@ void call_settle(struct call *call, unsigned fact);
 /* The fact can't be known: NXDOMAIN is a fact, a timeout a failure. why: copied, for people. */
 void call_fail(struct call *call, unsigned fact, const char *why);
 void call_fail_all(struct call *call, const char *why);
+
+/* Likewise where nothing went wrong: it is not set up here, and nobody needs to be told of that
+ * with each session. */
+void call_lack(struct call *call, unsigned fact, const char *why);
 
 /* After CALL_WAIT, once: from the loop, or from within feed or cancel. The call is gone. */
 void call_done(struct call *call);

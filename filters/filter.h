@@ -13,7 +13,7 @@
 
 #include "filters/call.h"
 
-enum { FILTER_VERSION = 2 };
+enum { FILTER_VERSION = 3 };
 
 /* What may be NULL says so. Tables end with a NULL name. */
 struct filter {

@@ -126,11 +126,11 @@ static enum call_status run(struct call *call)
 	bool known = call_view(call)->client.ip.family != IP_NONE;
 
 	if (!databases->is_open[OPTION_DATABASE])
-		call_fail(call, CLIENT_COUNTRY, "no GeoIP database is configured");
+		call_lack(call, CLIENT_COUNTRY, "no GeoIP database is configured");
 	else if (known && call_wants(call, CLIENT_COUNTRY))
 		add_country(call);
 	if (!databases->is_open[OPTION_ASN_DATABASE])
-		call_fail(call, CLIENT_ASN, "no GeoIP database of networks is configured");
+		call_lack(call, CLIENT_ASN, "no GeoIP database of networks is configured");
 	else if (known && call_wants(call, CLIENT_ASN))
 		add_asn(call);
 	return CALL_DONE;

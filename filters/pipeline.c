@@ -27,6 +27,7 @@ struct pipeline_stage {
 	struct fact_value *values; /* in the arena; NULL: not entered */
 	struct note *notes;        /* in the arena; NULL until something was measured */
 	struct arena *arena;       /* borrowed */
+	const struct due *dues;    /* in the arena */
 };
 
 enum content_state { CONTENT_NONE, CONTENT_COMES, CONTENT_ENDED };
@@ -91,6 +92,19 @@ const struct filter_view *pipeline_view(const struct pipeline *pipeline)
 struct arena *pipeline_arena(const struct call *call)
 {
 	return call->pipeline->stages[call->group->stage].arena;
+}
+
+void pipeline_owe(struct call *call, struct due *due)
+{
+	struct pipeline_stage *stage = &call->pipeline->stages[call->group->stage];
+
+	due->next = stage->dues;
+	stage->dues = due;
+}
+
+const struct due *pipeline_dues(const struct pipeline *pipeline, enum stage stage)
+{
+	return pipeline->stages[stage].dues;
 }
 
 static bool is_pending(const struct pipeline *pipeline, size_t slot)

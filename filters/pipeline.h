@@ -78,6 +78,7 @@ struct filters_setup {
 	struct loop *loop;
 	struct dns *dns;
 	struct authn *authn; /* NULL: there is none */
+	struct store *store; /* NULL: nothing is remembered */
 	struct log *log;
 	const char *hostname;
 	uint64_t timeout_ms; /* of a filter that has none of its own, and is given none */
@@ -137,6 +138,10 @@ void pipeline_put_back(struct pipeline *pipeline, enum stage stage, struct fact_
  * then not begun: say anew what is wanted. What rides on a call that has found what was wanted of
  * it is not cancelled. */
 bool pipeline_want(struct pipeline *pipeline, const bool *wanted) MUST_CHECK;
+
+/* What calls of a stage owe so far (due.h), NULL: nothing. It lies where the stage's values do. */
+struct due;
+const struct due *pipeline_dues(const struct pipeline *pipeline, enum stage stage);
 
 /* Whether a call is under way that may still fill this slot. */
 bool pipeline_is_measuring(const struct pipeline *pipeline, size_t slot);

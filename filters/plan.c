@@ -302,6 +302,7 @@ static bool open_homes(struct filters *filters, struct err *err)
 		filters->homes[i] = (struct filter_home){.loop = setup->loop,
 			.dns = setup->dns,
 			.authn = setup->authn,
+			.store = setup->store,
 			.log = setup->log,
 			.hostname = setup->hostname,
 			.private = &setup->set->entries[i],

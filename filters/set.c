@@ -14,7 +14,7 @@
 enum { FILTERS_MAX = 256, OPTIONS_MAX = 60 };
 
 /* Blocks in postern.conf for what later releases bring are no mistake. */
-static const char *const later[] = {"greylist", "reputation", "rate", "virus", "milter", "rspamd"};
+static const char *const later[] = {"virus", "milter", "rspamd"};
 
 static bool is_later(const char *name)
 {

@@ -6,6 +6,7 @@
 #ifndef FILTERS_SET_H
 #define FILTERS_SET_H
 
+#include "filters/due.h"
 #include "filters/pipeline.h"
 
 /* --- set.c, options.c: of a configuration --- */
@@ -171,6 +172,7 @@ void call_release(struct call *call); /* GONE, and kept as spare */
 /* The slot is known or failed now. */
 void pipeline_settle(
 	struct call *call, struct found *found, enum fact_state state, const char *why);
+void pipeline_owe(struct call *call, struct due *due); /* in the stage's arena */
 struct arena *pipeline_arena(const struct call *call);
 const struct fact_value *pipeline_slot(const struct pipeline *pipeline, unsigned slot);
 const struct filter_view *pipeline_view(const struct pipeline *pipeline);

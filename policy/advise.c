@@ -226,34 +226,18 @@ static void advise_on_last_word(struct advice *a)
 
 /* --- what this version has not --- */
 
-/* The name of the first fact among slots that nobody measures; NULL: none. A rule that greylists
- * reads `greylist` without having written so. */
-static const char *absent_fact(const struct rule *rule, const struct slot *const *slots, unsigned n)
+/* The name of the first fact among slots that nobody measures; NULL: none. */
+static const char *absent_fact(const struct slot *const *slots, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		if (rule->final && rule->final->kind == ACTION_GREYLIST &&
-			strcmp(slots[i]->fact->name, "greylist") == 0)
-			continue;
+	for (unsigned i = 0; i < n; i++)
 		if (slot_is_absent(slots[i]))
 			return slots[i]->name;
-	}
 	return NULL;
-}
-
-static void advise_on_store(struct advice *a, const struct rule *rule)
-{
-	for (const struct action *action = rule->actions; action; action = action->next)
-		if (action->kind == ACTION_GREYLIST)
-			remark(a->remarks, SEVERITY_WARNING, &action->place,
-				"greylisting comes with a later release",
-				"`greylist` needs the store, which this version has not: rule `%s` "
-				"is skipped",
-				rule->name);
 }
 
 static void advise_on_absent(struct advice *a, const struct rule *rule)
 {
-	const char *name = absent_fact(rule, rule->slots, rule->n_slots);
+	const char *name = absent_fact(rule->slots, rule->n_slots);
 	bool defers = rule->on_error == ON_ERROR_DEFER && is_on(rule);
 
 	if (name && a->stages[rule->index] != STAGE_NEVER)
@@ -267,7 +251,7 @@ static void advise_on_absent(struct advice *a, const struct rule *rule)
 			"no filter of this version measures `%s`: rule `%s` %s", name, rule->name,
 			defers ? "defers whatever the rest of its condition lets through"
 			       : "is skipped");
-	name = absent_fact(rule, rule->text_slots, rule->n_text_slots);
+	name = absent_fact(rule->text_slots, rule->n_text_slots);
 	if (name)
 		remark(a->remarks, SEVERITY_WARNING, &rule->place, NULL,
 			"no filter of this version measures `%s`: texts of rule `%s` show ? for it",
@@ -323,7 +307,6 @@ void policy_advise(const struct policy *policy, struct remarks *remarks)
 
 		if (rule->mode == RULE_OFF)
 			continue;
-		advise_on_store(&a, rule);
 		advise_on_absent(&a, rule);
 		advise_on_accept(&a, rule);
 		advise_on_condition(&a, rule);

@@ -70,8 +70,10 @@ enum fact_flags {
 				 call looks for all of them (call_add_text_of) */
 	FACT_AUTHRES = 8192,  /* texts that stand in Authentication-Results: each is a resinfo (RFC
 				 8601 2.2), "spf=pass smtp.mailfrom=example.com" */
-	FACT_TRACE = 16384    /* texts that are put above a message that goes on: each is a field,
+	FACT_TRACE = 16384,   /* texts that are put above a message that goes on: each is a field,
 				 "Received-SPF: pass ..." */
+	FACT_COUNTS = 32768   /* of a FACT_OF_FIELD number: counts transactions, or recipients where
+				 it is written NAME(FIELD, recipients), which is known at rcpt */
 };
 
 struct fact_choice {

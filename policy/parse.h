@@ -331,4 +331,7 @@ struct text *parse_text(
 /* A text without fields, for what a reply says by default. */
 struct text *text_plain(struct parser *p, const char *words);
 
+/* Words and a field behind them, for the rule in hand. */
+struct text *text_before(struct parser *p, const char *words, const struct slot *slot);
+
 #endif

@@ -197,6 +197,17 @@ static bool parse_greylist(struct parser *p, struct action *action)
 	return parse_time(p, "greylist", 1000, 30 * DAY, "1s to 30d", &action->time_ms);
 }
 
+/* Says how long it takes, where there is somebody who knows. */
+static struct text *greylist_text(struct parser *p, uint64_t time_ms)
+{
+	struct field wait = {.name = "greylist.wait"};
+
+	wait.fact = fact_find(p->setup->registry, span_text(wait.name), &wait.source);
+	return wait.fact ? text_before(p, "Greylisted, please try again in ",
+				   slot_of(p, &wait, time_ms))
+			 : NULL;
+}
+
 static void set_defaults(struct parser *p, struct action *action)
 {
 	const struct reply_rule *rule = reply_rule(action->kind);
@@ -207,7 +218,11 @@ static void set_defaults(struct parser *p, struct action *action)
 		action->code = rule->code;
 	if (!action->enhanced[0])
 		memcpy(action->enhanced, rule->enhanced, strlen(rule->enhanced));
-	if (!action->text && !p->expecting)
+	if (p->expecting || action->text)
+		return;
+	if (action->kind == ACTION_GREYLIST)
+		action->text = greylist_text(p, action->time_ms);
+	if (!action->text)
 		action->text = text_plain(p, rule->text);
 }
 

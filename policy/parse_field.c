@@ -7,6 +7,9 @@
 
 #define DOC_HELP "`postern config doc facts` lists all"
 
+/* rate(mail.from, recipients) */
+#define BY_RECIPIENT "recipients"
+
 enum { PARAMETER_MAX = 255 }; /* bytes of the name of a header or zone */
 
 /* A fact that was looked up before. */
@@ -182,6 +185,13 @@ static bool parse_parameters(struct parser *p, enum field_use use, struct field 
 		return parser_missing(p, form_of(p, fact), "a , and a fact are missing");
 	if (fact->flags & FACT_OF_FIELD && !parse_plain_field(p, HELP(p, "`%s`", fact->name), &of))
 		return false;
+	if (fact->flags & FACT_COUNTS && parser_accept_mark(p, TOKEN_COMMA)) {
+		if (!parser_accept(p, BY_RECIPIENT))
+			return parser_missing(p,
+				HELP(p, "write: %s(mail.from, recipients)", fact->name),
+				"`%s` counts transactions, or recipients", fact->name);
+		out->text = BY_RECIPIENT;
+	}
 	if (!parser_accept_mark(p, TOKEN_RIGHT_PAREN))
 		return parser_missing(p, form_of(p, fact), "a ) is missing");
 	if ((fact->flags & FACT_OF_TEXT && !out->text) ||
@@ -205,6 +215,8 @@ static const char *full_name(struct parser *p, const struct field *field)
 		return HELP(p, "%s(\"%s\", %s)", name, field->text ? field->text : "", of);
 	if (text)
 		return HELP(p, "%s(\"%s\")", name, field->text ? field->text : "");
+	if (field->field && field->text)
+		return HELP(p, "%s(%s, %s)", name, of, field->text);
 	return field->field ? HELP(p, "%s(%s)", name, of) : field->name;
 }
 
@@ -274,9 +286,11 @@ const char *slot_key(struct parser *p, const struct field *field)
 
 static enum stage slot_stage(const struct field *field)
 {
-	if (field->field && field->field->stage > field->fact->stage)
-		return field->field->stage;
-	return field->fact->stage;
+	enum stage stage = field->fact->stage;
+
+	if (field->fact->flags & FACT_COUNTS && field->text && stage < STAGE_RCPT)
+		stage = STAGE_RCPT;
+	return field->field && field->field->stage > stage ? field->field->stage : stage;
 }
 
 static struct slot_entry *slot_new(struct parser *p, const struct field *field)

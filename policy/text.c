@@ -258,3 +258,15 @@ struct text *text_plain(struct parser *p, const char *words)
 	text->first->literal = text->source;
 	return text;
 }
+
+struct text *text_before(struct parser *p, const char *words, const struct slot *slot)
+{
+	struct text *text = text_plain(p, words);
+
+	text->source = span_text(arena_print(p->arena, "%s{%s}", words, slot->fact->name));
+	text->first->next = arena_alloc(p->arena, sizeof(*text->first));
+	text->first->next->field = TEXT_SLOT;
+	text->first->next->slot = slot;
+	slots_add_text(p, slot);
+	return text;
+}

@@ -74,6 +74,35 @@ static const char *const migrations[DATABASE_VERSION] = {
 	"  PRIMARY KEY(list, kind, key)"
 	") WITHOUT ROWID;"
 	"CREATE INDEX list_items_expiry ON list_items(expires) WHERE expires > 0;",
+	/* Times in milliseconds since 1970. */
+	"CREATE TABLE grey("
+	"  key TEXT PRIMARY KEY,"
+	"  since INTEGER NOT NULL," /* of the first try; once it is known, since when it is */
+	"  tries INTEGER NOT NULL,"
+	"  known INTEGER NOT NULL,"
+	"  expires INTEGER NOT NULL"
+	") WITHOUT ROWID;"
+	"CREATE INDEX grey_expires ON grey(expires);"
+	"CREATE TABLE rates("
+	"  key TEXT NOT NULL,"
+	"  window INTEGER NOT NULL," /* ms */
+	"  bucket INTEGER NOT NULL," /* number of the window since 1970 that `current` counts */
+	"  current REAL NOT NULL,"
+	"  before REAL NOT NULL," /* of the bucket before it */
+	"  expires INTEGER NOT NULL,"
+	"  PRIMARY KEY(key, window)"
+	") WITHOUT ROWID;"
+	"CREATE INDEX rates_expires ON rates(expires);"
+	"CREATE TABLE reputation("
+	"  key TEXT PRIMARY KEY,"
+	"  good REAL NOT NULL," /* as they were at `last` */
+	"  bad REAL NOT NULL,"
+	"  traps REAL NOT NULL,"
+	"  first INTEGER NOT NULL,"
+	"  last INTEGER NOT NULL,"
+	"  expires INTEGER NOT NULL"
+	") WITHOUT ROWID;"
+	"CREATE INDEX reputation_expires ON reputation(expires);",
 };
 
 /* --- what the admin hears --- */
@@ -269,7 +298,8 @@ static int open_file(struct database *db)
 		db->setup.pages_max ? db->setup.pages_max : 0x7fffffffu);
 	code = run_text(db, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
 			    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-			    "PRAGMA journal_size_limit=16777216");
+			    "PRAGMA journal_size_limit=16777216; PRAGMA wal_autocheckpoint=4000;"
+			    "PRAGMA cache_size=-32768");
 	if (code == SQLITE_OK)
 		code = run_text(db, limit);
 	if (code == SQLITE_OK)
@@ -314,6 +344,7 @@ static bool try_to_open(struct database *db)
 {
 	int code = open_file(db);
 
+	memory_forget_rows(db);
 	if (code == SQLITE_OK)
 		return true;
 	if (code != SQLITE_MISUSE)
@@ -359,6 +390,18 @@ static bool (*const run_kind[STORE_KIND_COUNT])(struct database *, struct databa
 	[STORE_LIST_NAMES] = database_list_names,
 	[STORE_LIST_SHOW] = database_list_show,
 	[STORE_LIST_SEARCH] = database_list_search,
+	[STORE_GREY_LOOK] = database_grey_look,
+	[STORE_GREY_TRIED] = database_grey_tried,
+	[STORE_GREY_PASSED] = database_grey_passed,
+	[STORE_GREY_LIST] = database_grey_list,
+	[STORE_GREY_ALLOW] = database_grey_passed,
+	[STORE_GREY_CLEAR] = database_grey_clear,
+	[STORE_RATE_LOOK] = database_rate_look,
+	[STORE_RATE_CHARGE] = database_rate_charge,
+	[STORE_REP_LOOK] = database_rep_look,
+	[STORE_REP_ADD] = database_rep_add,
+	[STORE_REP_SHOW] = database_rep_show,
+	[STORE_REP_RESET] = database_rep_reset,
 };
 
 static void fail_all(struct database_job *const *jobs, size_t n)
@@ -371,6 +414,7 @@ static void fail_all(struct database_job *const *jobs, size_t n)
 
 static void roll_back(struct database *db)
 {
+	memory_forget_rows(db);
 	if (db->file && !sqlite3_get_autocommit(db->file))
 		run_text(db, "ROLLBACK");
 }
@@ -432,14 +476,15 @@ bool database_expire(struct database *db)
 	uint64_t age_ms = (uint64_t)DATABASE_DMARC_DAYS * 24 * 3600 * 1000;
 	uint64_t now_ms = clock_wall_ms(db->setup.clock);
 	char before[DATABASE_DAY_SIZE];
-	bool more = false;
+	bool more = false, more_memory = false;
 
 	database_day(now_ms > age_ms ? now_ms - age_ms : 0, before);
 	if (!ensure_open(db) || !database_do(db, database_statement(db, SQL_BEGIN)))
 		return false;
 	if (database_dmarc_expire(db, before, &more) && database_list_expire(db, &more) &&
+		database_memory_expire(db, &more_memory) &&
 		database_do(db, database_statement(db, SQL_COMMIT)))
-		return more;
+		return more || more_memory;
 	roll_back(db);
 	return false;
 }
@@ -471,6 +516,8 @@ struct database *database_new(const struct database_setup *setup)
 	if (!setup->dmarc_bytes_day)
 		db->setup.dmarc_bytes_day = DATABASE_DMARC_BYTES_DAY;
 	db->declared = BUFFER_INIT(STORE_BODY_MAX);
+	if (!setup->memory_rows)
+		db->setup.memory_rows = DATABASE_MEMORY_ROWS;
 	return db;
 }
 

@@ -21,7 +21,7 @@
 #include "lib/store/store.h"
 
 /* postern.db's version: PRAGMA user_version. A file of a higher one is left alone. */
-enum { DATABASE_VERSION = 2 };
+enum { DATABASE_VERSION = 3 };
 
 /* How long, and how many, DMARC results are kept. What is over is counted, not kept. */
 enum {
@@ -39,6 +39,10 @@ enum {
 	DATABASE_LIST_RULES_MAX = 1000 * 1000
 };
 
+/* Rows of greylisting, rates, reputation: strangers invent their keys. Where there is no room those
+ * that would be forgotten first go. */
+enum { DATABASE_MEMORY_ROWS = 1000 * 1000 };
+
 struct database_setup {
 	int dir;                   /* descriptor of the state folder; borrowed */
 	const struct clock *clock; /* borrowed */
@@ -50,11 +54,17 @@ struct database_setup {
 	void (*list_change)(void *context, struct span list, enum image_kind kind,
 		const struct image_item *item);
 	void (*list_reread)(void *context, struct span list, bool is_last);
+
+	/* Somebody's counts have become those of one who is known to be good (reputation.h). key:
+	 * as REP_ADD had it, borrowed. From database_run, and more than once where the transaction
+	 * fails. NULL: nobody minds. */
+	void (*known_good)(void *context, struct span key);
 	void *context;
 	/* For tests; 0: as above, or no limit. */
 	uint32_t pages_max;
 	uint32_t dmarc_rows_day, dmarc_rows_domain;
 	uint64_t dmarc_bytes_day;
+	uint32_t memory_rows;
 };
 
 struct database; /* of one thread */

@@ -5,6 +5,10 @@
  *     database_vfs.c        names below a folder's descriptor
  *     database_dmarc.c      the results that DMARC reports are made of
  *     database_list.c       lists
+ *     database_memory.c     what the following three share: room, and age
+ *     database_grey.c       greylisting
+ *     database_rate.c       rates
+ *     database_rep.c        reputation
  */
 #ifndef STORE_DATABASE_PRIVATE_H
 #define STORE_DATABASE_PRIVATE_H
@@ -72,6 +76,31 @@
 	X(ITEM_DELETE, "DELETE FROM list_items WHERE list = ?1 AND kind = ?2 AND key = ?3")        \
 	X(ITEMS_OVER, "SELECT list, kind, key FROM list_items "                                    \
 		      "WHERE expires > 0 AND expires < ?1 LIMIT 500")                              \
+	X(GREY_GET, "SELECT since, tries, known, expires FROM grey WHERE key = ?1")                \
+	X(GREY_SET, "INSERT INTO grey VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT(key) DO UPDATE SET " \
+		    "since = ?2, tries = ?3, known = ?4, expires = ?5")                            \
+	X(GREY_DROP, "DELETE FROM grey WHERE key = ?1 AND expires > ?2")                           \
+	X(GREY_PAGE, "SELECT key, since, tries, known, expires FROM grey "                         \
+		     "WHERE key > ?1 AND expires > ?2 ORDER BY key LIMIT ?3")                      \
+	X(GREY_ROWS, "SELECT count(*) FROM grey")                                                  \
+	X(GREY_OLD, "DELETE FROM grey WHERE key IN "                                               \
+		    "(SELECT key FROM grey WHERE expires <= ?1 ORDER BY expires LIMIT ?2)")        \
+	X(RATE_GET, "SELECT bucket, current, before FROM rates WHERE key = ?1 AND window = ?2")    \
+	X(RATE_SET, "INSERT INTO rates VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(key, window) "  \
+		    "DO UPDATE SET "                                                               \
+		    "bucket = ?3, current = ?4, before = ?5, expires = ?6")                        \
+	X(RATE_ROWS, "SELECT count(*) FROM rates")                                                 \
+	X(RATE_OLD, "DELETE FROM rates WHERE (key, window) IN "                                    \
+		    "(SELECT key, window FROM rates WHERE expires <= ?1 "                          \
+		    "ORDER BY expires LIMIT ?2)")                                                  \
+	X(REP_GET, "SELECT good, bad, traps, first, last FROM reputation WHERE key = ?1")          \
+	X(REP_SET, "INSERT INTO reputation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(key) "  \
+		   "DO UPDATE SET "                                                                \
+		   "good = ?2, bad = ?3, traps = ?4, last = ?6, expires = ?7")                     \
+	X(REP_DROP, "DELETE FROM reputation WHERE key = ?1 AND expires > ?2")                      \
+	X(REP_ROWS, "SELECT count(*) FROM reputation")                                             \
+	X(REP_OLD, "DELETE FROM reputation WHERE key IN "                                          \
+		   "(SELECT key FROM reputation WHERE expires <= ?1 ORDER BY expires LIMIT ?2)")   \
 	X(PAGES, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
 
 enum database_statement {
@@ -92,6 +121,14 @@ struct database_list_changes {
 	bool many, is_last; /* too many to be told one by one; an import's last ones */
 };
 
+/* Tables whose keys strangers invent. */
+enum memory_table { MEMORY_GREY, MEMORY_RATES, MEMORY_REPUTATION, MEMORY_TABLES };
+
+struct memory_room {
+	int64_t rows; /* -1: they are to be counted */
+	uint64_t told_ms;
+};
+
 struct database {
 	struct database_setup setup;
 	sqlite3 *file; /* owned; NULL: not open */
@@ -100,6 +137,7 @@ struct database {
 	uint64_t tried_ms;   /* the last try to open it; 0: none */
 	const char *trouble; /* event of the trouble that was told last; NULL: all is well */
 	uint64_t trouble_told_ms;
+	struct memory_room rooms[MEMORY_TABLES];
 	bool damaged; /* a statement has said so: it is moved aside at the next chance */
 	struct database_list_changes *list_changes; /* owned; of the transaction */
 	struct buffer declared;                     /* as database_declare was told */
@@ -140,6 +178,35 @@ void database_list_rolled_back(struct database *db);
 
 /* Within a transaction. *more: not all is gone yet. */
 bool database_list_expire(struct database *db, bool *more) MUST_CHECK;
+bool database_grey_look(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_tried(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_passed(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_list(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_grey_clear(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rate_look(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rate_charge(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_look(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_add(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_show(struct database *db, struct database_job *job) MUST_CHECK;
+bool database_rep_reset(struct database *db, struct database_job *job) MUST_CHECK;
+
+/* A row is about to be added: where there is no room, some go before, and the admin is told. */
+bool memory_add_row(struct database *db, enum memory_table table) MUST_CHECK;
+
+/* Deletes the row of a key (SQL_..._DROP); the answer is "1", or "0" if there was none. */
+bool memory_drop(struct database *db, enum database_statement which, enum memory_table table,
+	struct database_job *job) MUST_CHECK;
+
+/* The numbers of rows are not known any more: another file, a transaction that was undone. */
+void memory_forget_rows(struct database *db);
+
+/* A whole number of a job's part, at least 1. */
+bool memory_number(struct span part, uint64_t *out) MUST_CHECK;
+bool memory_key_fits(struct span key);
+int64_t memory_now_ms(const struct database *db); /* since 1970 */
+
+/* Within a transaction. *more: not all is gone yet. */
+bool database_memory_expire(struct database *db, bool *more) MUST_CHECK;
 bool database_dmarc_expire(struct database *db, const char *before, bool *more) MUST_CHECK;
 
 /* The name of SQLite's VFS that leaves file names as they are; registered once for the process. */

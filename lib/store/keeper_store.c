@@ -23,8 +23,16 @@ enum {
 };
 
 /* Which kinds workers may ask: others tell what is other senders' business. */
-static const bool of_workers[STORE_KIND_COUNT] = {
-	[STORE_PING] = true, [STORE_DMARC_ADD] = true, [STORE_LIST_ADD] = true};
+static const bool of_workers[STORE_KIND_COUNT] = {[STORE_PING] = true,
+	[STORE_DMARC_ADD] = true,
+	[STORE_LIST_ADD] = true,
+	[STORE_GREY_LOOK] = true,
+	[STORE_GREY_TRIED] = true,
+	[STORE_GREY_PASSED] = true,
+	[STORE_RATE_LOOK] = true,
+	[STORE_RATE_CHARGE] = true,
+	[STORE_REP_LOOK] = true,
+	[STORE_REP_ADD] = true};
 
 /* A request on its way through. */
 struct job {

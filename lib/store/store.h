@@ -59,7 +59,25 @@
 			  * "at", "expires"}], "next"}, or empty: there is no such list */         \
 	X(LIST_SEARCH, 3) /* list ("": all), kind, keys, each with its length (uint32_t) before    \
 			   * it; JSON {"items": [as before, and "list"], "protected": [{"item",    \
-			   * "why"}: what covers the first of the keys}] */
+			   * "why"}: what covers the first of the keys}] */                        \
+	/* Greylisting; KEY as grey_key_write makes it. Times are the store's own. */              \
+	X(GREY_LOOK, 1)   /* KEY: "" never seen | "waiting AGE_MS TRIES" | "known AGE_MS" */       \
+	X(GREY_TRIED, 2)  /* KEY, window_ms: a try, the first or one more; forgotten so long       \
+			     after the first. Nothing where it is known. Told */                   \
+	X(GREY_PASSED, 2) /* KEY, known_ms: known, forgotten so long after the last time; told */  \
+	X(GREY_LIST, 2)   /* AFTER ("": from the first), at most: the keys behind it; JSON:        \
+			     {"items":[{"key","state","since","until","tries"}],"more"}, in        \
+			     seconds since 1970; state is "waiting" or "known" */                  \
+	X(GREY_ALLOW, 2)  /* as GREY_PASSED, asked */                                              \
+	X(GREY_CLEAR, 1)  /* KEY is forgotten: "1", or "0": there was none */                      \
+	/* Rates; KEY is the caller's. */                                                          \
+	X(RATE_LOOK, 2)   /* KEY, window_ms: how many within it up to now: "2.25" */               \
+	X(RATE_CHARGE, 3) /* KEY, window_ms, how many; told */                                     \
+	/* Reputation; KEY as reputation.h makes it. Counts halve each week. */                    \
+	X(REP_LOOK, 1)  /* KEYs, a line end between two: a line "GOOD BAD TRAPS" for each */       \
+	X(REP_ADD, 4)   /* KEY, good, bad, traps: added; told */                                   \
+	X(REP_SHOW, 1)  /* KEY: JSON {"key","good","bad","traps","first","last"}; empty: none */   \
+	X(REP_RESET, 1) /* KEY is forgotten: "1", or "0": there was none */
 
 enum store_kind {
 #define X(name, parts) STORE_##name,
@@ -79,6 +97,8 @@ enum {
 	STORE_PARTS_MAX = 8,
 	STORE_BODY_MAX = 256 * 1024,         /* bytes of all parts of a request */
 	STORE_ANSWER_MAX = 62 * 1024 * 1024, /* bytes of an answer */
+	STORE_KEY_MAX = 1024,                /* bytes of a KEY; a longer one fails */
+	STORE_PAGE_MAX = 1000,               /* items that GREY_LIST answers at most */
 	STORE_TIMEOUT_MS = 1000,             /* of a request that names none */
 	STORE_BREAKER_TIMEOUTS = 3,
 	STORE_BREAKER_MS = 1000,

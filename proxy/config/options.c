@@ -237,8 +237,8 @@ const struct option option_table[] = {
 		.flags = OPTION_REPEAT,
 		.help = "Options of one filter, which that filter declares.",
 		.more = "`postern config doc filters` lists them. Blocks for filters that later "
-			"releases bring (greylist, reputation, rate, virus, milter, rspamd) are "
-			"taken and have no effect yet.",
+			"releases bring (virus, milter, rspamd) are taken and have no effect "
+			"yet.",
 	},
 	{
 		ROW("", "authentication_results", choice),

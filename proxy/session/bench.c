@@ -25,7 +25,7 @@ struct filter_slot *bench_slots(const struct policy *policy, bool always, struct
 			.stage = slot->stage,
 			.index = slot->index,
 			.rides = results_keep(slot->fact),
-			.idle = slot->unread && !always};
+			.idle = slot->unread && !(always && results_measure(slot->fact))};
 	}
 	return slots;
 }
@@ -55,6 +55,7 @@ static bool open_filters(
 		.loop = worker->loop,
 		.log = worker->log,
 		.authn = worker->authn,
+		.store = worker->store,
 		.hostname = config->hostname,
 		.timeout_ms = config->timeouts.filter,
 		.slots = bench_slots(b->policy, b->always, b->arena),

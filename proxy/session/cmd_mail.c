@@ -45,6 +45,7 @@ enum step cmd_mail(struct session *s, struct span argument)
 	if (judge_mail(s) == JUDGE_CERTAIN) {
 		struct reply reply = judge_refusal(s, &t->refused_by);
 
+		t->blame = judge_refusal_blame(s);
 		session_tell(s, &reply);
 		shared_speak(s->worker->row, AT_mail, "reject");
 		transaction_end(&s->transaction, "reject", &reply);

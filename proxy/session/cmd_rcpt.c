@@ -52,16 +52,23 @@ static struct attempt *answer(struct session *s, struct span address, const stru
 	return attempt;
 }
 
-/* The recipient under consideration is refused, by a rule or by somebody else. */
-static enum step turn_away(struct session *s, const struct reply *reply, const struct rule *rule)
+/* The recipient under consideration is refused; about: by whom (rule, final, blame, unknown). */
+static enum step turn_away(
+	struct session *s, const struct reply *reply, const struct attempt *about)
 {
 	struct transaction *t = s->transaction;
+	const struct due *dues = judge_dues(s, STAGE_RCPT);
 	struct attempt *attempt;
 
 	judge_recipient_end(t, NULL);
 	attempt = answer(s, t->checking->to.mailbox, reply);
-	if (attempt)
-		attempt->rule = rule;
+	if (attempt) {
+		attempt->rule = about->rule;
+		attempt->final = about->final;
+		attempt->blame = about->blame;
+		attempt->unknown = about->unknown;
+		attempt->dues = dues;
+	}
 	t->checking = NULL;
 	return STEP_NEXT;
 }
@@ -72,6 +79,7 @@ static enum step welcome(struct session *s)
 	struct reply reply = REPLY(250, "2.1.5", "Recipient accepted");
 	struct recipient *recipient = t->checking;
 	struct cohort *cohort = cohort_join(t, &t->like, recipient);
+	const struct due *dues = judge_dues(s, STAGE_RCPT);
 	struct attempt *attempt;
 
 	judge_recipient_end(t, cohort);
@@ -79,6 +87,7 @@ static enum step welcome(struct session *s)
 	attempt = answer(s, recipient->to.mailbox, &reply);
 	attempt->recipient = recipient;
 	attempt->cohort = cohort;
+	attempt->dues = dues;
 	return STEP_NEXT;
 }
 
@@ -95,6 +104,7 @@ static enum step checked(struct session *s)
 {
 	struct transaction *t = s->transaction;
 	struct reply reply = t->check.reply;
+	struct attempt about = {.unknown = t->check.outcome == CHECK_REFUSED && reply.code >= 500};
 
 	if (t->check.outcome == CHECK_WELCOME)
 		return welcome(s);
@@ -103,7 +113,7 @@ static enum step checked(struct session *s)
 			return STEP_CLOSED;
 		reply = REPLY(451, "4.3.2", "Going down, try again");
 	}
-	return turn_away(s, &reply, NULL);
+	return turn_away(s, &reply, &about);
 }
 
 /* The rules have nothing against it. */
@@ -113,7 +123,7 @@ static enum step ask_backend(struct session *s)
 	struct reply why;
 
 	if (!cohort_fits(t, &t->like, &why))
-		return turn_away(s, &why, NULL);
+		return turn_away(s, &why, &(struct attempt){.rule = NULL});
 	if (t->checking->to.domain.len == 0)
 		return welcome(s); /* RFC 5321 4.5.1 */
 	t->check = (struct check){
@@ -170,7 +180,10 @@ static enum step vet(struct session *s)
 	judge_count(t, &t->like);
 	judge_add(t, &t->like);
 	shared_speak(s->worker->row, AT_rcpt, reply.code < 500 ? "defer" : "reject");
-	return turn_away(s, &reply, t->like.outcome.rule);
+	return turn_away(s, &reply,
+		&(struct attempt){.rule = t->like.outcome.rule,
+			.final = t->like.outcome.final,
+			.blame = consequences_blame(t->like.evaluation, &t->like.outcome)});
 }
 
 enum step cmd_rcpt(struct session *s, struct span argument)

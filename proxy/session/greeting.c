@@ -61,6 +61,7 @@ static bool has_talked(struct session *s)
 static enum step refuse(struct session *s, const struct rule *rule, const struct reply *reply)
 {
 	audit_refusal(s, rule, reply);
+	consequences_of_refusal(s, judge_refusal_blame(s));
 	session_tell(s, reply);
 	return session_hold(s);
 }

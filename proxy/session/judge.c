@@ -118,6 +118,7 @@ static void note_refusal(struct judge *j, const struct evaluation *e, const stru
 	j->refusal = (struct reply){.code = a->code, .text = arena_span(arena, buffer_span(&text))};
 	memcpy(j->refusal.enhanced, a->enhanced, sizeof(j->refusal.enhanced));
 	j->refused_by = outcome->rule;
+	j->refusal_blame = consequences_blame(e, outcome);
 	j->refusal_delay_ms = judge_delay_of(e);
 	buffer_free(&text);
 }
@@ -148,6 +149,16 @@ struct reply judge_refusal(struct session *s, const struct rule **rule)
 {
 	*rule = s->judge->refused_by;
 	return s->judge->refusal;
+}
+
+enum blame judge_refusal_blame(const struct session *s)
+{
+	return s->judge->refusal_blame;
+}
+
+const struct due *judge_dues(const struct session *s, enum stage stage)
+{
+	return s->judge ? pipeline_dues(s->judge->pipeline, stage) : NULL;
 }
 
 uint64_t judge_refusal_delay(const struct session *s)

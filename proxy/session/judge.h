@@ -20,6 +20,7 @@
 
 #include "lib/mail/reply.h"
 #include "policy/evaluate.h"
+#include "proxy/session/consequences.h"
 #include "proxy/session/results.h"
 
 struct cohort;
@@ -46,6 +47,12 @@ void judge_note_talk(struct session *s);
 
 /* The reply of the `reject now` that one of these found, with its rule. */
 struct reply judge_refusal(struct session *s, const struct rule **rule);
+
+enum blame judge_refusal_blame(const struct session *s);
+
+/* What calls of a stage owe (filters/due.h); those of a recipient until judge_recipient_end. NULL:
+ * nothing. */
+const struct due *judge_dues(const struct session *s, enum stage stage);
 
 /* How long the rules have it held back, in milliseconds. */
 uint64_t judge_refusal_delay(const struct session *s);

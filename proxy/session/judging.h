@@ -10,6 +10,7 @@
 
 #include "proxy/session/bench.h"
 #include "proxy/session/cohort.h"
+#include "proxy/session/consequences.h"
 #include "proxy/session/session.h"
 
 enum { JUDGE_TEXT_MAX = 4096 /* bytes of a rule's text with its fields filled in */ };
@@ -26,6 +27,7 @@ struct judge {
 	struct evaluation *candidate;      /* for the next one; in the transaction's arena */
 	struct reply refusal;
 	const struct rule *refused_by;
+	enum blame refusal_blame;
 	uint64_t refusal_delay_ms;
 	struct check *asking; /* the backend about rcpt.valid; NULL: not */
 	struct call *asker;

@@ -5,6 +5,7 @@
 
 #include "lib/base/fail.h"
 #include "lib/mail/authres_field.h"
+#include "proxy/session/consequences.h"
 #include "proxy/session/dmarc_row.h"
 
 enum {
@@ -21,11 +22,16 @@ static bool stands_in(const struct fact *fact, const char *const *names)
 	return false;
 }
 
-bool results_keep(const struct fact *fact)
+bool results_measure(const struct fact *fact)
 {
 	if (fact->flags & (FACT_AUTHRES | FACT_TRACE))
 		return true;
 	return stands_in(fact, results_recorded) || stands_in(fact, dmarc_row_facts);
+}
+
+bool results_keep(const struct fact *fact)
+{
+	return results_measure(fact) || stands_in(fact, consequences_facts);
 }
 
 /* As they become known, then as their filters declare them. */
@@ -49,7 +55,7 @@ const struct slot *const *results_slots(const struct policy *policy, struct aren
 	for (size_t i = 0; i < policy->n_slots; i++) {
 		const struct slot *slot = policy->rules->slots[i];
 
-		if (results_keep(slot->fact) && !(slot->fact->flags & FACT_ABSENT))
+		if (results_measure(slot->fact) && !(slot->fact->flags & FACT_ABSENT))
 			slots[(*n)++] = slot;
 	}
 	qsort(slots, *n, sizeof(*slots), slot_compare);

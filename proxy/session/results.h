@@ -17,8 +17,11 @@
 /* Results in the audit record, by the names of their facts; ends with NULL. */
 extern const char *const results_recorded[];
 
-/* For rule_setup.keeps: whether a fact is one of these. */
+/* For rule_setup.keeps: whether a fact is one of these, or of those that consequences.h reads. */
 bool results_keep(const struct fact *fact);
+
+/* Whether `authentication_results always` has it measured. */
+bool results_measure(const struct fact *fact);
 
 /* The slots of such facts, in the order in which they are written. In the arena. */
 const struct slot *const *results_slots(

@@ -36,6 +36,7 @@ void transaction_end(
 	ENSURE(!t->asking);
 	audit_write(t, verdict, reply);
 	dmarc_row_tell(t, verdict);
+	consequences_tell(t);
 	judge_forget_transaction(t->session);
 	spool_free(&t->message.spool);
 	buffer_free(&t->going.prefix);

@@ -18,6 +18,7 @@
 #include "proxy/message/message.h"
 #include "proxy/message/quarantine.h"
 #include "proxy/session/cohort.h"
+#include "proxy/session/consequences.h"
 
 struct session;
 
@@ -29,6 +30,10 @@ struct attempt {
 	const struct recipient *recipient; /* NULL: refused */
 	const struct cohort *cohort;       /* of an accepted one */
 	const struct rule *rule;           /* of a refused one: that refused it; NULL: no rule */
+	const struct action *final;        /* likewise its action; NULL: `on error defer` too */
+	enum blame blame;                  /* likewise, what it says of the client */
+	bool unknown;                      /* refused for good by the backend */
+	const struct due *dues;            /* what is owed for it, in the arena */
 	struct attempt *next;
 };
 
@@ -78,6 +83,7 @@ struct transaction {
 	bool delayed;                  /* the delay that a rule asks for is over */
 	struct cohort *carried;        /* under way to the backend or into quarantine */
 	const struct rule *refused_by; /* of the whole transaction at MAIL; NULL: no rule */
+	enum blame blame;              /* likewise */
 	struct check check;
 	struct message
 		going; /* the message as it is carried: the same spool, a prefix of its own */

@@ -38,8 +38,8 @@ LAYERS = {
 }
 
 # Files that may see less than their folder: the control protocol knows nothing of the daemon behind it, and commands that
-# talk to the daemon know that protocol only, so that they work whatever state the rest is in. Some of bench see more: rules
-# and signatures can't be measured from outside.
+# talk to the daemon know that protocol only, so that they work whatever state the rest is in. Some of bench see more: rules,
+# signatures and the store can't be measured from outside.
 NARROW = {
     "admin/control.[ch]": {BASE, "admin/control.h"},
     "admin/json.[ch]": {BASE, "admin/json.h"},
@@ -51,6 +51,7 @@ NARROW = {
     "bench/dkim.c": {BASE, AUTHN, "authn", "bench"},
     "bench/auth.c": LIBRARIES | {"filters", "bench", "tests/unit/authn_play.h"},
     "bench/lookup.c": {BASE, LIST},
+    "bench/memory.c": {BASE, NET, STORE},
     "admin/command_control.c": {BASE, "admin/command.h", "admin/control.h", "proxy/process/version.h"},
 }
 

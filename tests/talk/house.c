@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "lib/base/fail.h"
+#include "lib/store/keeper_client.h"
+#include "lib/store/keeper_store.h"
 #include "policy/read.h"
 #include "proxy/session/results.h"
 #include "tests/unit/trial.h"
@@ -169,6 +171,88 @@ static void close_quarantine(struct house *house)
 	close(house->quarantine_dir);
 }
 
+/* --- the store --- */
+
+/* Nobody but the worker asks. */
+static void on_store_answer(
+	void *context, uint32_t id, enum store_outcome outcome, struct span answer)
+{
+	(void)context;
+	(void)id;
+	(void)outcome;
+	(void)answer;
+	die("the store", "it answers the keeper");
+}
+
+static void store_path(const struct house *house, char path[96])
+{
+	snprintf(path, 96, "%s/store", house->folder);
+}
+
+void house_store_begins(struct house *house)
+{
+	struct keeper_store_setup setup = {
+		.loop = &house->loop, .log = &house->log, .on_answer = on_store_answer};
+	char path[96];
+	int pair[2];
+
+	if (!house->store || house->keeper)
+		return;
+	store_path(house, path);
+	setup.database.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ENSURE(setup.database.dir >= 0);
+	house->keeper = keeper_store_open(&setup);
+	ENSURE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	keeper_store_link(house->keeper, pair[0]);
+	store_link(house->store, pair[1]);
+}
+
+void house_store_ends(struct house *house)
+{
+	keeper_store_close(&house->keeper);
+}
+
+void house_settle_store(struct house *house)
+{
+	bool settled = !house->keeper;
+
+	while (!settled) {
+		struct record r;
+
+		record_init(&r, false, 4096);
+		store_status(house->store, &r);
+		settled = strstr(arena_string(house->store_arena, record_finish(&r)),
+				  "told_waiting=0") != NULL;
+		record_free(&r);
+		if (!settled)
+			loop_turn(&house->loop, true);
+	}
+}
+
+static void open_store(struct house *house)
+{
+	char path[96];
+
+	store_path(house, path);
+	ENSURE(mkdir(path, 0700) == 0);
+	house->store_arena = arena_new(1024);
+	house->store = store_open_keeper(&house->loop, &house->log);
+	house_store_begins(house);
+}
+
+static void close_store(struct house *house)
+{
+	char command[160];
+
+	if (!house->store)
+		return;
+	store_close(&house->store);
+	house_store_ends(house);
+	arena_free(&house->store_arena);
+	snprintf(command, sizeof(command), "rm -rf %s/store", house->folder);
+	ENSURE(system(command) == 0);
+}
+
 void house_open(struct house *house, const struct house_setup *given)
 {
 	static const uint8_t ticket_keys[TLS_TICKET_KEYS_SIZE] = {1};
@@ -191,7 +275,10 @@ void house_open(struct house *house, const struct house_setup *given)
 	house->quarantine_dir = open_quarantine(house);
 	if (house->policy)
 		house->authn = authn_play_new(&house->loop, &house->log, &authn_kinds);
+	if (given->store)
+		open_store(house);
 	setup = (struct worker_setup){.loop = &house->loop,
+		.store = house->store,
 		.config = house->config,
 		.log = &house->log,
 		.shared = house->shared,
@@ -229,6 +316,7 @@ void house_close(struct house *house)
 {
 	worker_close(&house->worker);
 	authn_play_free(&house->authn);
+	close_store(house);
 	if (house->dns)
 		dns_play_free(&house->dns);
 	loop_close(&house->loop);

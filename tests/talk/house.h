@@ -35,12 +35,15 @@ struct house {
 	int log_out; /* where log lines come out */
 	int spool_dir, quarantine_dir;
 	struct endpoint resolver;
-	struct filter_set *filters; /* owned */
-	struct policy *policy;      /* owned; NULL: nothing is measured */
-	struct dns_play *dns;       /* owned; likewise */
-	struct authn_play *authn;   /* owned; likewise */
-	char folder[64];            /* of the spool and the quarantine; removed at the end */
-	struct worker *worker;      /* owned */
+	struct filter_set *filters;  /* owned */
+	struct policy *policy;       /* owned; NULL: nothing is measured */
+	struct dns_play *dns;        /* owned; likewise */
+	struct authn_play *authn;    /* owned; likewise */
+	struct store *store;         /* owned; NULL: nothing is remembered */
+	struct arena *store_arena;   /* owned; likewise */
+	struct keeper_store *keeper; /* owned; NULL: the store is away */
+	char folder[64];             /* of the spool and the quarantine; removed at the end */
+	struct worker *worker;       /* owned */
 	uint16_t ports[HOUSE_LISTENERS];
 	bool drained;
 	struct log_line lines[HOUSE_LOG_LINES];
@@ -53,6 +56,7 @@ struct house_setup {
 	const struct house_file *files; /* beside it */
 	const char *zone;               /* what its DNS server knows (dns_play.h) */
 	bool trial;                     /* filters of trial.h */
+	bool store;                     /* an embedded store in a folder of its own */
 };
 
 /* Aborts with the mistakes of the configuration or the rules when they have some. */
@@ -60,6 +64,13 @@ void house_open(struct house *house, const struct house_setup *setup);
 
 /* Listening sockets of the worker; a second time after house_open for none. */
 void house_close(struct house *house);
+
+/* The keeper's side of the store ends, or comes back with what was in its file. */
+void house_store_ends(struct house *house);
+void house_store_begins(struct house *house);
+
+/* Turns the loop until the store has answered all that it was told. */
+void house_settle_store(struct house *house);
 
 /* Takes up what the worker has logged. true: something came. */
 bool house_read_log(struct house *house);

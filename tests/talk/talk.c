@@ -557,6 +557,7 @@ static const struct {
 	{"timeouts", ""},
 	{"results", "on_demand"},
 	{"filters", ""},
+	{"store", ""},
 	{"more", ""},
 	{"rules", ""},
 	{"dns", ""},
@@ -603,6 +604,7 @@ static void open_house(struct talk *t, const struct scope *scope)
 	char *zone = script_expand(&t->script, scope, SPAN("${dns}"));
 	struct span text = SPAN("${config}");
 	char *filters = script_expand(&t->script, scope, SPAN("${filters}"));
+	char *store = script_expand(&t->script, scope, SPAN("${store}"));
 	char *expanded = script_expand(&t->script, scope, text);
 
 	/* Pieces hold pieces. */
@@ -616,7 +618,9 @@ static void open_house(struct talk *t, const struct scope *scope)
 				      .rules = span_text(rules),
 				      .files = t->files,
 				      .zone = zone,
-				      .trial = strcmp(filters, "trial") == 0});
+				      .trial = strcmp(filters, "trial") == 0,
+				      .store = strcmp(store, "embedded") == 0});
+	free(store);
 	free(rules);
 	free(filters);
 	free(zone);
@@ -781,6 +785,7 @@ static void do_clock(
 	if (rest.len < 2 || !span_number(span_make(rest.at + 1, digits - 1), 1000000, &amount))
 		fail(t, scope, "clock +NUMBER(ms|s|m|h)");
 	wire_settle(&t->wire, QUIET_MS); /* what was sent before was sent before */
+	house_settle_store(&t->house);
 	wire_note(&t->wire, "clock", "", rest);
 	t->house.loop.clock.offset_ms += amount * factor;
 	timers_run(&t->house.loop.timers);
@@ -970,6 +975,23 @@ static void dns_asked(
 	is = dns_play_count(t->house.dns, strcmp(text, "*") == 0 ? NULL : text);
 	if (!span_number(count, UINT32_MAX, &wanted) || wanted != is)
 		fail(t, scope, "%s was asked for %u times", text, is);
+}
+
+/* store away, store back */
+static void do_store(
+	struct talk *t, const struct scope *scope, struct span rest, const struct part *block)
+{
+	(void)block;
+	need_house(t, scope);
+	wire_settle(&t->wire, QUIET_MS);
+	house_settle_store(&t->house);
+	if (span_equal(rest, SPAN("away")))
+		house_store_ends(&t->house);
+	else if (span_equal(rest, SPAN("back")))
+		house_store_begins(&t->house);
+	else
+		fail(t, scope, "store away | back");
+	wire_settle(&t->wire, QUIET_MS);
 }
 
 /* dns fault NAME WHAT, dns release, dns asked NAME N. */
@@ -1225,6 +1247,7 @@ static const struct {
 	{"count", do_count},
 	{"disk", do_disk},
 	{"dns", do_dns},
+	{"store", do_store},
 	{"quarantine", do_quarantine},
 	{"drain", do_drain},
 	{"drained", do_drained},

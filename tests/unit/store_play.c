@@ -146,6 +146,35 @@ enum store_outcome store_play_ask(
 	return play->answer_outcome;
 }
 
+static void on_done(struct store_request *request)
+{
+	on_answer(request->context, 7, request->outcome, request->answer);
+}
+
+enum store_outcome store_play_request(
+	struct store_play *play, enum store_kind kind, const char *const parts[STORE_PLAY_PARTS])
+{
+	struct store_request request = {
+		.kind = kind, .timeout_ms = 2 * PATIENCE_MS, .done = on_done, .context = play};
+	unsigned before = play->answers;
+
+	while (request.n_parts < STORE_PLAY_PARTS && parts[request.n_parts]) {
+		request.parts[request.n_parts] = span_text(parts[request.n_parts]);
+		request.n_parts++;
+	}
+	if (play->keeper)
+		keeper_store_ask(play->keeper, 7, kind, request.parts, request.n_parts);
+	else
+		store_ask(play->store, &request);
+	STORE_PLAY_UNTIL(play, play->answers > before);
+	return play->answer_outcome;
+}
+
+void store_play_move(struct store_play *play, uint64_t ms)
+{
+	play->loop.clock.offset_ms += ms;
+}
+
 struct dmarc_results store_play_results(void)
 {
 	struct dmarc_results results = {.policy_domain = SPAN("example.com"),

@@ -55,6 +55,15 @@ void store_play_turn(struct store_play *play, uint64_t *since_ms, const char *fi
 enum store_outcome store_play_ask(
 	struct store_play *play, enum store_kind kind, const char *first, const char *second);
 
+/* Asks with any parts (the first `n` of them; NULL: none), as an admin's command would where the
+ * keeper has the store, as a worker would otherwise, and waits. The answer is in play->answer. */
+enum { STORE_PLAY_PARTS = 4 };
+enum store_outcome store_play_request(
+	struct store_play *play, enum store_kind kind, const char *const parts[STORE_PLAY_PARTS]);
+
+/* Moves the clock of an embedded store. */
+void store_play_move(struct store_play *play, uint64_t ms);
+
 /* A message of example.com from 192.0.2.1 that fails and is rejected. */
 struct dmarc_results store_play_results(void);
 

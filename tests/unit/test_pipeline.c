@@ -558,17 +558,14 @@ static void test_wanted_later(void **state)
 
 static void test_absent(void **state)
 {
-	size_t reputation = slot_for("mail.reputation", NULL, NULL), rate;
-	size_t mail = slot_for("sync.mail", NULL, NULL);
+	size_t score = slot_for("rspamd.score", NULL, NULL);
 
 	(void)state;
-	rate = slot_for("rate", NULL, &slots[mail]);
 	begin();
-	enter(STAGE_MAIL);
-	assert_int_equal(value(reputation)->state, FACT_FAILED);
-	assert_string_equal(value(reputation)->why, "no filter of this version measures it");
-	assert_int_equal(value(rate)->state, FACT_FAILED);
-	assert_string_equal(pipeline_slot_source(pipeline, reputation), "absent");
+	enter(STAGE_MESSAGE);
+	assert_int_equal(value(score)->state, FACT_FAILED);
+	assert_string_equal(value(score)->why, "no filter of this version measures it");
+	assert_string_equal(pipeline_slot_source(pipeline, score), "absent");
 }
 
 /* --- waiting --- */
@@ -1153,7 +1150,7 @@ static void test_leave_field(void **state)
 
 static void test_set_aside(void **state)
 {
-	size_t rcpt = slot_for("sync.rcpt", NULL, NULL), other = slot_for("greylist", NULL, NULL);
+	size_t rcpt = slot_for("sync.rcpt", NULL, NULL), other = slot_for("virus", NULL, NULL);
 	struct fact_value *first, *second;
 	struct arena *arena = arena_new(100);
 
@@ -1182,7 +1179,7 @@ static void test_set_aside(void **state)
 static void test_give(void **state)
 {
 	size_t number = slot_for("sync.number", NULL, NULL),
-	       reputation = slot_for("mail.reputation", NULL, NULL),
+	       score = slot_for("rspamd.score", NULL, NULL),
 	       one = slot_for("wait.one", NULL, NULL);
 	union fact_datum datum = {.number = 7}, half = {.number = 0.5}, yes = {.yes = true};
 	struct fact_value given = {FACT_KNOWN, 1, &datum, NULL},
@@ -1192,13 +1189,13 @@ static void test_give(void **state)
 	(void)state;
 	begin();
 	pipeline_give(pipeline, number, &given);
-	pipeline_give(pipeline, reputation, &half_value);
+	pipeline_give(pipeline, score, &half_value);
 	for (unsigned i = 0; i < 2; i++) {
 		enter(STAGE_CONNECT);
-		enter(STAGE_MAIL);
+		enter(STAGE_MESSAGE);
 		assert_false(want(number));
 		assert_true(value(number)->items[0].number == 7);
-		assert_int_equal(value(reputation)->state, FACT_KNOWN);
+		assert_int_equal(value(score)->state, FACT_KNOWN);
 	}
 	assert_false(want(one));
 	pipeline_give(pipeline, one, &yes_value); /* while it is measured */
@@ -1707,7 +1704,7 @@ static void test_torture(void **state)
 	slot_for("of", NULL, &slots[mail]);
 	slot_for("fed.size", NULL, NULL);
 	slot_for("fed.early", NULL, NULL);
-	slot_for("mail.reputation", NULL, NULL);
+	slot_for("rspamd.score", NULL, NULL);
 	begin();
 	for (unsigned seed = 0; seed < 300; seed++) {
 		dice = seed;

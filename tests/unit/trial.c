@@ -121,13 +121,31 @@ static bool has_results(const struct filter *filter)
 	return false;
 }
 
+static bool measures(const struct filter *filter, const char *name)
+{
+	for (const struct fact *fact = filter->facts; fact->name; fact++)
+		if (strcmp(fact->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether it comes after one of those. */
+static bool follows_results(const struct filter *filter)
+{
+	for (const char *const *name = filter->after; name && *name; name++)
+		for (const struct filter *const *at = filter_registry; *at; at++)
+			if (has_results(*at) && measures(*at, *name))
+				return true;
+	return false;
+}
+
 struct filter_set *trial_filter_set(const struct filter_given *given, size_t n, struct err *err)
 {
 	static const struct filter *own[64];
 	size_t n_own = 0;
 
 	for (const struct filter *const *at = filter_registry; *at; at++)
-		if (!has_results(*at))
+		if (!has_results(*at) && !follows_results(*at))
 			own[n_own++] = *at;
 	own[n_own++] = &trial;
 	own[n_own++] = &weigh;
