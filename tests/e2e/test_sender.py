@@ -56,7 +56,7 @@ ZONE = {
 HEADER = b"From: Ann <ann@sender.example>\r\nTo: bob@example.com\r\nSubject: minutes\r\nMessage-ID: <1@sender.example>\r\n"
 PLAIN = HEADER + b"\r\nHello,\r\n\r\nhere they are.\r\n"
 FORGED = PLAIN.replace(b"Hello", b"Pay at once")
-
+SEALED = [b"from", b"to", b"subject", b"message-id"]  # each once
 
 def signed(message):
     return dkim.sign(message, b"a", b"sender.example", (KEYS / "a.pem").read_bytes()) + message
@@ -68,7 +68,7 @@ def passed_on(message, domain="lists.example", key="a"):
     message = (f"Authentication-Results: {domain}; arc={chain}; dkim=pass header.d=sender.example; "
                f"dmarc=pass header.from=sender.example\r\n").encode() + message
     selector, pem = key.encode(), (KEYS / f"{key}.pem").read_bytes()
-    fields = dkim.arc_sign(message, selector, domain.encode(), pem, domain.encode())
+    fields = dkim.arc_sign(message, selector, domain.encode(), pem, domain.encode(), include_headers=SEALED)
     assert len(fields) == 3
     return b"".join(fields) + message
 
