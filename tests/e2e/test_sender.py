@@ -58,6 +58,7 @@ PLAIN = HEADER + b"\r\nHello,\r\n\r\nhere they are.\r\n"
 FORGED = PLAIN.replace(b"Hello", b"Pay at once")
 SEALED = [b"from", b"to", b"subject", b"message-id"]  # each once
 
+
 def signed(message):
     return dkim.sign(message, b"a", b"sender.example", (KEYS / "a.pem").read_bytes()) + message
 
