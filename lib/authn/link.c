@@ -76,8 +76,9 @@ static void send_now(struct link *link, struct span more)
 	more = span_from(more, taken - from_out);
 	ENSURE(buffer_add(&link->out, more));
 	link->blocked = link->out.len > 0;
-	if (taken)
+	if (taken && link->full) /* it has read: before, there was no room */
 		link->progress_ms = loop_now_ms(link->authn->loop);
+	link->full = link->blocked;
 	if (!link->blocked && link->out.capacity > KEEP_BYTES)
 		buffer_free(&link->out);
 }

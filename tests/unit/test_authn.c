@@ -702,6 +702,32 @@ static void test_stall_in_body(void **state)
 	teardown(f);
 }
 
+/* That the kernel has room for more is not the runner's doing: new tasks, one now and then, must
+ * not make one that hangs look alive. */
+static void test_stall_while_more_comes(void **state)
+{
+	struct fixture *f = setup();
+	struct ask first, bad, more[30];
+
+	(void)state;
+	ask_start(&first, f, "first");
+	expect(&first, "first");
+	ask_start(&bad, f, "hang");
+	for (int i = 0; i < 100; i++)
+		loop_turn(&f->loop, false);
+	for (size_t i = 0; i < COUNT_OF(more); i++) {
+		ask_start(&more[i], f, "more");
+		for (int turn = 0; turn < 10; turn++)
+			loop_turn(&f->loop, false);
+		pass_time(f, 90);
+	}
+	assert_true(count(f, "stalls") >= 1);
+	for (size_t i = 0; i < COUNT_OF(more); i++)
+		expect(&more[i], "more");
+	authn_cancel(&bad.task);
+	teardown(f);
+}
+
 static void test_cancel(void **state)
 {
 	struct fixture *f = setup();
@@ -1186,6 +1212,7 @@ int main(void)
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_stall_in_body),
+		cmocka_unit_test(test_stall_while_more_comes),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_half_a_message),
 		cmocka_unit_test(test_killed_runner),
