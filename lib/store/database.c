@@ -282,7 +282,7 @@ static int migrate(struct database *db, int64_t version)
 
 static int open_file(struct database *db)
 {
-	char name[64], limit[64];
+	char name[64], limit[80];
 	int64_t version;
 	int code;
 
@@ -294,12 +294,12 @@ static int open_file(struct database *db)
 	if (code != SQLITE_OK)
 		return code;
 	sqlite3_busy_timeout(db->file, BUSY_MS);
-	snprintf(limit, sizeof(limit), "PRAGMA max_page_count=%u",
-		db->setup.pages_max ? db->setup.pages_max : 0x7fffffffu);
+	snprintf(limit, sizeof(limit), "PRAGMA max_page_count=%u; PRAGMA cache_size=-%u",
+		db->setup.pages_max ? db->setup.pages_max : 0x7fffffffu,
+		db->setup.cache_kb ? db->setup.cache_kb : DATABASE_CACHE_KB);
 	code = run_text(db, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
 			    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-			    "PRAGMA journal_size_limit=16777216; PRAGMA wal_autocheckpoint=4000;"
-			    "PRAGMA cache_size=-32768");
+			    "PRAGMA journal_size_limit=16777216; PRAGMA wal_autocheckpoint=4000");
 	if (code == SQLITE_OK)
 		code = run_text(db, limit);
 	if (code == SQLITE_OK)

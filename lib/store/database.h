@@ -39,6 +39,9 @@ enum {
 	DATABASE_LIST_RULES_MAX = 1000 * 1000
 };
 
+/* Pages that are kept in memory: keys come in any order, so what is not there is read. */
+enum { DATABASE_CACHE_KB = 32 * 1024 };
+
 /* Rows of greylisting, rates, reputation: strangers invent their keys. Where there is no room those
  * that would be forgotten first go. */
 enum { DATABASE_MEMORY_ROWS = 1000 * 1000 };
@@ -65,6 +68,7 @@ struct database_setup {
 	uint32_t dmarc_rows_day, dmarc_rows_domain;
 	uint64_t dmarc_bytes_day;
 	uint32_t memory_rows;
+	uint32_t cache_kb; /* 0: DATABASE_CACHE_KB */
 };
 
 struct database; /* of one thread */

@@ -49,11 +49,12 @@ struct jobs {
 	size_t n, bytes;
 };
 
-/* Something the thread wants to be logged. */
+/* Something the thread wants to be logged; or, without an event, somebody who is known to be good.
+ */
 struct notice {
 	struct notice *next;
 	enum log_level level;
-	const char *event; /* literal */
+	const char *event; /* literal; NULL: text is a key */
 	char text[NOTICE_MAX];
 };
 
@@ -161,19 +162,32 @@ static struct job *job_new(uint64_t link, uint32_t id, uint32_t kind, struct spa
 
 /* --- the thread --- */
 
-static void on_notice(void *context, enum log_level level, const char *event, const char *text)
+static void add_notice(
+	struct keeper_store *ks, enum log_level level, const char *event, struct span text)
 {
-	struct keeper_store *ks = context;
 	struct notice *notice = memory_zeroed(sizeof(*notice));
 
 	notice->level = level;
 	notice->event = event;
-	snprintf(notice->text, sizeof(notice->text), "%.*s", NOTICE_MAX - 1, text);
+	text = span_first(text, sizeof(notice->text) - 1);
+	memcpy(notice->text, text.at, text.len);
 	pthread_mutex_lock(&ks->lock);
 	*ks->last_notice = notice;
 	ks->last_notice = &notice->next;
 	pthread_mutex_unlock(&ks->lock);
 	uv_async_send(&ks->async);
+}
+
+static void on_notice(void *context, enum log_level level, const char *event, const char *text)
+{
+	add_notice(context, level, event, span_text(text));
+}
+
+/* A key that does not fit is nobody's: domains and networks are shorter. */
+static void on_known_good(void *context, struct span key)
+{
+	if (key.len < NOTICE_MAX)
+		add_notice(context, LOG_INFO, NULL, key);
 }
 
 /* --- the thread: lists --- */
@@ -530,13 +544,16 @@ static void answer(struct keeper_store *ks, struct job *job)
 		send_answer(link, job->id, job->work.outcome, buffer_span(&job->work.answer));
 }
 
-static void log_notices(struct keeper_store *ks, struct notice *notice)
+static void pass_notices_on(struct keeper_store *ks, struct notice *notice)
 {
 	while (notice) {
 		struct notice *next = notice->next;
 
-		log_event(
-			ks->setup.log, notice->level, notice->event, SPAN_NONE, "%s", notice->text);
+		if (notice->event)
+			log_event(ks->setup.log, notice->level, notice->event, SPAN_NONE, "%s",
+				notice->text);
+		else if (ks->setup.on_known_good)
+			ks->setup.on_known_good(ks->setup.context, span_text(notice->text));
 		free(notice);
 		notice = next;
 	}
@@ -605,7 +622,7 @@ static void on_async(uv_async_t *async)
 	notices = take_notices(ks);
 	showings = take_showings(ks);
 	pthread_mutex_unlock(&ks->lock);
-	log_notices(ks, notices);
+	pass_notices_on(ks, notices);
 	show_all(ks, showings);
 	for (struct job *job; (job = jobs_take(&done));) {
 		answer(ks, job);
@@ -667,6 +684,7 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 	ks->setup.database.notice = on_notice;
 	ks->setup.database.list_change = on_list_change;
 	ks->setup.database.list_reread = on_list_reread;
+	ks->setup.database.known_good = on_known_good;
 	ks->setup.database.context = ks;
 	ks->shown = shown_new();
 	ks->last_showing = &ks->showings;
@@ -740,7 +758,7 @@ void keeper_store_close(struct keeper_store **owner)
 		link_end(ks->links);
 	for (struct job *job; (job = jobs_take(&ks->done));)
 		job_free(job);
-	log_notices(ks, take_notices(ks));
+	pass_notices_on(ks, take_notices(ks));
 	show_all(ks, take_showings(ks)); /* to nobody: they own descriptors */
 	shown_free(&ks->shown);
 	buffer_free(&ks->declared);

@@ -29,8 +29,11 @@ struct keeper_store_setup {
 	/* An answer to keeper_store_ask, from the loop, once. */
 	void (*on_answer)(
 		void *context, uint32_t id, enum store_outcome outcome, struct span answer);
+	/* Somebody has become known to be good (database.h, known_good); from the loop. NULL:
+	 * nobody minds. */
+	void (*on_known_good)(void *context, struct span key);
 	void *context;
-	struct database_setup database; /* dir is taken over; clock and notice are ours */
+	struct database_setup database; /* dir is taken over; clock and callbacks are ours */
 };
 
 /* Starts the thread. */

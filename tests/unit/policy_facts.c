@@ -96,7 +96,7 @@ static const struct fact of_filters[] = {
 	F("milter.", CHOICE, MESSAGE, FACT_FAMILY | FACT_ABSENT, milter),
 	F("rspamd.score", NUMBER, MESSAGE, FACT_ABSENT, NULL),
 	F("rspamd.action", TEXT, MESSAGE, FACT_ABSENT, NULL),
-	F("rate", NUMBER, CONNECT, FACT_OF_FIELD, NULL),
+	F("rate", NUMBER, CONNECT, FACT_OF_FIELD | FACT_COUNTS, NULL),
 	F("dnsbl", IP, CONNECT, FACT_MANY | FACT_ANY | FACT_OF_TEXT | FACT_OF_FIELD, NULL),
 	{.name = NULL},
 };

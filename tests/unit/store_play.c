@@ -68,10 +68,23 @@ static void on_answer(void *context, uint32_t id, enum store_outcome outcome, st
 	assert_true(buffer_add(&play->answer, answer));
 }
 
+static void on_known_good(void *context, struct span key)
+{
+	struct store_play *play = context;
+
+	assert_true(key.len < sizeof(play->known_good));
+	memcpy(play->known_good, key.at, key.len);
+	play->known_good[key.len] = '\0';
+	play->n_known_good++;
+}
+
 void store_play_keeper(struct store_play *play, const struct database_setup *limits)
 {
-	struct keeper_store_setup setup = {
-		.loop = &play->loop, .log = &play->log, .on_answer = on_answer, .context = play};
+	struct keeper_store_setup setup = {.loop = &play->loop,
+		.log = &play->log,
+		.on_answer = on_answer,
+		.on_known_good = on_known_good,
+		.context = play};
 
 	if (limits)
 		setup.database = *limits;

@@ -23,6 +23,8 @@ struct store_play {
 	uint32_t answer_id;
 	enum store_outcome answer_outcome;
 	struct buffer answer;
+	char known_good[80]; /* who became so last */
+	unsigned n_known_good;
 };
 
 /* The folder is made, neither side is opened. */

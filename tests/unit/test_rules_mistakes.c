@@ -254,6 +254,8 @@ static const struct mistake comparisons[] = { /* comparisons */
 	{"rule a { when rate(mail.fro) > 1/1h then accept }", 1, "1:20: error: `mail.fro` is no fact", "did you mean `mail.from`?"},
 	{"rule a { when rate(score) > 1/1h then accept }", 1, "1:20: error: `rate` needs a fact that is an address, a domain, a mail address or a text", NULL},
 	{"rule a { when rate(rate(mail.from)) > 1/1h then accept }", 1, "1:20: error: `rate` needs a fact that is an address, a domain, a mail address or a text", NULL},
+	{"rule a { when rate(mail.from, sheep) > 1/1h then accept }", 1, "1:31: error: `rate` counts transactions, or recipients", "write: rate(mail.from, recipients)"},
+	{"rule a { when rate(mail.from, recipients > 1/1h then accept }", 1, "1:42: error: a ) is missing", NULL},
 	{"rule a { when rate(mail.from > 1/1h then accept }", 1, "1:30: error: a ) is missing", "write: rate(mail.from)"},
 	{"rule a { when any dnsbl(\"z.example\" client.ip) == 127.0.0.2 then accept }", 1, "1:37: error: a , and a fact are missing", "write: dnsbl(\"zone.example\", client.ip)"},
 	{"rule a { when any dnsbl(\"z.example\", client.port) == 127.0.0.2 then accept }", 1, "1:38: error: `dnsbl` needs a fact that is an address, a domain, a mail address or a text", NULL},

@@ -363,6 +363,24 @@ static void test_families(void **state)
 	rules_free(&rules);
 }
 
+/* Recipients are counted at RCPT, apart from transactions. */
+static void test_rate_of_recipients(void **state)
+{
+	struct rules *rules = rules_of("rule a { when rate(client.ip, recipients) > 5/1h and "
+				       "rate(client.ip) > 5/1h then accept }");
+	const struct slot *each = slot_named(rules, "rate(client.ip, recipients)", 3600000);
+	const struct slot *whole = slot_named(rules, "rate(client.ip)", 3600000);
+
+	(void)state;
+	assert_true(each != whole);
+	assert_string_equal(each->text, "recipients");
+	assert_int_equal(each->stage, STAGE_RCPT);
+	assert_null(whole->text);
+	assert_int_equal(whole->stage, STAGE_CONNECT);
+	assert_ptr_equal(each->field, whole->field);
+	rules_free(&rules);
+}
+
 /* A client that has waited is let through by its rule being false. */
 static void test_greylist(void **state)
 {
@@ -778,6 +796,7 @@ int main(void)
 		cmocka_unit_test(test_for),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_rate_of_recipients),
 		cmocka_unit_test(test_greylist),
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_accumulating),

@@ -477,6 +477,8 @@ static void a_page_damaged_later_is_found_when_read(void **state)
 {
 	struct fixture *f = *state;
 
+	f->setup.cache_kb = 2000;
+	reopen(f);
 	fill_much(f);
 	reopen(f); /* all is in the file itself */
 	assert_int_equal(add_default(f), STORE_DONE);

@@ -399,6 +399,20 @@ static void answers_that_are_none(void **state)
 
 /* --- the embedded one alone --- */
 
+/* Once, when it becomes so. */
+static void somebody_becomes_known_to_be_good(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 30; i++)
+		ASK4(f, REP_ADD, "domain good.example", "1", "0", "0");
+	for (int i = 0; i < 30; i++)
+		ASK4(f, REP_ADD, "domain bad.example", "1", "0.25", "0");
+	STORE_PLAY_UNTIL(&f->play, f->play.n_known_good);
+	assert_string_equal(f->play.known_good, "domain good.example");
+	assert_int_equal(f->play.n_known_good, 1);
+}
+
 /* What is old goes by itself, and rows come back after a roll-back. */
 static void old_rows_are_deleted(void **state)
 {
@@ -443,6 +457,7 @@ int main(void)
 		CASE(little_known_weighs_little),
 		CASE(keys_are_readable),
 		CASE(answers_that_are_none),
+		CASE(somebody_becomes_known_to_be_good),
 		CASE(old_rows_are_deleted),
 	};
 
