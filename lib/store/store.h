@@ -39,9 +39,35 @@
 /* A kind is a row of the table in database.c: what it means, how many parts it has, who may ask.
  * X(NAME, number of parts) */
 #define STORE_KINDS(X)                                                                             \
-	X(PING, 0)         /* whether it is there */                                               \
-	X(DMARC_ADD, 3)    /* policy domain, its record, a row (dmarc_results.h); told */          \
-	X(DMARC_DAY, 1)    /* "2026-11-24": the domains that have rows; JSON */                    \
+	X(PING, 0) /* whether it is there */                                                       \
+	/* Greylisting; KEY as grey_key_write makes it. Times are the store's own. */              \
+	X(GREY_LOOK, 1)   /* KEY: "" never seen | "waiting AGE_MS TRIES" | "known AGE_MS" */       \
+	X(GREY_TRIED, 2)  /* KEY, window_ms: a try, the first or one more; forgotten so long       \
+			     after the first. Nothing where it is known. Told */                   \
+	X(GREY_PASSED, 2) /* KEY, known_ms: known, forgotten so long after the last time; told */  \
+	X(GREY_LIST, 2)   /* AFTER ("": from the first), at most: the keys behind it; JSON:        \
+			     {"items":[{"key","state","since","until","tries"}],"more"}, in        \
+			     seconds since 1970; state is "waiting" or "known" */                  \
+	X(GREY_ALLOW, 2)  /* as GREY_PASSED, asked */                                              \
+	X(GREY_CLEAR, 1)  /* KEY is forgotten: "1", or "0": there was none */                      \
+	/* Rates; KEY is the caller's. */                                                          \
+	X(RATE_LOOK, 2)   /* KEY, window_ms: how many within it up to now: "2.25" */               \
+	X(RATE_CHARGE, 3) /* KEY, window_ms, how many; told */                                     \
+	/* Reputation; KEY as reputation.h makes it. Counts halve each week. */                    \
+	X(REP_LOOK, 1)    /* KEYs, a line end between two: a line "GOOD BAD TRAPS" for each */     \
+	X(REP_ADD, 4)     /* KEY, good, bad, traps: added; told */                                 \
+	X(REP_SHOW, 1)    /* KEY: JSON {"key","good","bad","traps","first","last"}; empty: none */ \
+	X(REP_RESET, 1)   /* KEY is forgotten: "1", or "0": there was none */                      \
+	X(LIST_ADD, 8)    /* list, type, kind, key, item ("": as the key), reason, by, expires */  \
+	X(LIST_DEL, 3)    /* list, kind, key; JSON {"deleted": 0 or 1} */                          \
+	X(LIST_NAMES, 0)  /* JSON {"lists": [{"list", "type", "items"}], "declared": [...]} */     \
+	X(LIST_SHOW, 3)   /* list, where to go on ("", or "next" of the answer before), how many   \
+			   * at most; JSON {"list", "type", "items": [{"item", "reason", "by",     \
+			   * "at", "expires"}], "next"}, or empty: there is no such list */        \
+	X(LIST_SEARCH, 3) /* list ("": all), kind, keys, each with its length (uint32_t) before    \
+			   * it; JSON {"items": [as before, and "list"], "protected": [...]} */    \
+	X(DMARC_ADD, 3)   /* policy domain, its record, a row (dmarc_results.h); told */           \
+	X(DMARC_DAY, 1)   /* "2026-11-24": the domains that have rows; JSON */                     \
 	X(DMARC_DOMAIN, 2) /* a day, a policy domain: all its rows; JSON, or empty: none */
 
 enum store_kind {
