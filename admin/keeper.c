@@ -10,6 +10,8 @@
 #include "admin/logwriter.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
+#include "lib/store/asker.h"
+#include "lib/store/redis_store.h"
 #include "proxy/config/config.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/version.h"
@@ -37,6 +39,18 @@ static void end_process(struct keeper *keeper, int status)
 
 /* --- requests --- */
 
+void keeper_ask_store(struct keeper *keeper, uint32_t id, enum store_kind kind,
+	const struct span *parts, size_t n_parts)
+{
+	bool embedded = kind == STORE_DMARC_ADD || kind == STORE_DMARC_DAY ||
+			kind == STORE_DMARC_DOMAIN || !keeper->asker;
+
+	if (embedded)
+		keeper_store_ask(keeper->store, id, kind, parts, n_parts);
+	else
+		asker_ask(keeper->asker, id, kind, parts, n_parts);
+}
+
 /* The store's word on results of DMARC. */
 static void dmarc_answer(void *context, uint32_t id, enum store_outcome outcome, struct span answer)
 {
@@ -58,8 +72,8 @@ static void ask_dmarc(struct keeper *keeper, uint32_t id, const struct control_r
 	const struct span parts[] = {request->day, request->domain};
 	bool one = request->domain.len > 0;
 
-	keeper_store_ask(
-		keeper->store, id, one ? STORE_DMARC_DOMAIN : STORE_DMARC_DAY, parts, one ? 2 : 1);
+	keeper_ask_store(
+		keeper, id, one ? STORE_DMARC_DOMAIN : STORE_DMARC_DAY, parts, one ? 2 : 1);
 }
 
 static void ask_or_refuse(
@@ -172,6 +186,24 @@ static void add_link(struct keeper *keeper, const struct ipc_frame *frame)
 
 /* --- the supervisor --- */
 
+/* As `store` has it. */
+static bool open_redis(struct keeper *keeper, struct span where, struct err *err)
+{
+	struct redis_url *url;
+	size_t offset;
+
+	if (span_equal(where, SPAN("embedded")))
+		return true;
+	url = memory_zeroed(sizeof(*url));
+	if (redis_url_read(where, url, &offset, err))
+		keeper->redis = store_open_redis(&keeper->loop, &keeper->log, url, NULL, err);
+	free(url);
+	if (!keeper->redis)
+		return false;
+	keeper->asker = asker_new(keeper->redis, dmarc_answer, keeper);
+	return true;
+}
+
 static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct err *err)
 {
 	struct span payload = frame->payload;
@@ -203,7 +235,7 @@ static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct e
 		.on_answer = dmarc_answer,
 		.context = keeper,
 		.database = {.dir = frame->fds[START_FD_STATE]}});
-	return true;
+	return open_redis(keeper, payload, err);
 }
 
 static void on_start(struct keeper *keeper, const struct ipc_frame *frame)
@@ -352,6 +384,8 @@ static void close_all(struct keeper *keeper)
 		keeper->links = link->next;
 		link_free(link);
 	}
+	asker_free(&keeper->asker);
+	store_close(&keeper->redis);
 	keeper_store_close(&keeper->store);
 	ledger_free(&keeper->ended);
 	ipc_close(&keeper->supervisor);

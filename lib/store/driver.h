@@ -15,6 +15,8 @@ struct store_driver {
 	/* Whether it has an answer to this kind; the store's `other` gets what it has not. NULL: to
 	 * all. */
 	bool (*knows)(enum store_kind kind);
+	/* Where it is, as members of the open object; may be NULL. */
+	void (*status)(void *state, struct record *r);
 };
 
 struct store *store_open(struct loop *loop, struct log *log, const struct store_driver *driver,

@@ -74,11 +74,6 @@ static bool is_told(enum store_kind kind)
 	       kind == STORE_REP_ADD || kind == STORE_LIST_ADD;
 }
 
-bool store_redis_knows(enum store_kind kind)
-{
-	return kind != STORE_DMARC_ADD && kind != STORE_DMARC_DAY && kind != STORE_DMARC_DOMAIN;
-}
-
 /* --- answers --- */
 
 static void want_free(struct want *want)
@@ -526,8 +521,55 @@ static void redis_store_close(void *state)
 	free(rs);
 }
 
-static const struct store_driver driver = {
-	.send = redis_store_send, .close = redis_store_close, .knows = store_redis_knows};
+static void redis_store_status(void *state, struct record *r)
+{
+	const struct redis_store *rs = state;
+
+	MAGIC_ENSURE(rs, REDIS_STORE_MAGIC);
+	redis_client_status(rs->client, r);
+	record_number(r, "refusals", (int64_t)rs->refusals);
+	if (rs->refusal[0])
+		record_string(r, "refusal", rs->refusal);
+}
+
+/* What an `other` answers: results of DMARC, which each machine reports by itself; and changes of
+ * lists, since the keeper knows what is protected. Without one they are ours, as far as they can
+ * be. */
+static bool knows(enum store_kind kind)
+{
+	switch (kind) {
+	case STORE_DMARC_ADD:
+	case STORE_DMARC_DAY:
+	case STORE_DMARC_DOMAIN:
+	case STORE_LIST_ADD:
+	case STORE_LIST_DEL:
+	case STORE_LIST_NAMES:
+	case STORE_LIST_SHOW:
+	case STORE_LIST_SEARCH:
+		return false;
+	case STORE_PING:
+	case STORE_GREY_LOOK:
+	case STORE_GREY_TRIED:
+	case STORE_GREY_PASSED:
+	case STORE_GREY_LIST:
+	case STORE_GREY_ALLOW:
+	case STORE_GREY_CLEAR:
+	case STORE_RATE_LOOK:
+	case STORE_RATE_CHARGE:
+	case STORE_REP_LOOK:
+	case STORE_REP_ADD:
+	case STORE_REP_SHOW:
+	case STORE_REP_RESET:
+	case STORE_KIND_COUNT:
+		break;
+	}
+	return true;
+}
+
+static const struct store_driver driver = {.send = redis_store_send,
+	.close = redis_store_close,
+	.knows = knows,
+	.status = redis_store_status};
 
 struct store *store_open_redis(struct loop *loop, struct log *log, const struct redis_url *url,
 	struct store *other, struct err *err)
@@ -551,15 +593,4 @@ struct store *store_open_redis(struct loop *loop, struct log *log, const struct 
 	rs->store = store_open(loop, log, &driver, rs);
 	store_set_other(rs->store, other);
 	return rs->store;
-}
-
-void store_redis_status(const struct store *store, struct record *r)
-{
-	const struct redis_store *rs = store_driver_state(store, &driver);
-
-	MAGIC_ENSURE(rs, REDIS_STORE_MAGIC);
-	redis_client_status(rs->client, r);
-	record_number(r, "refusals", (int64_t)rs->refusals);
-	if (rs->refusal[0])
-		record_string(r, "refusal", rs->refusal);
 }

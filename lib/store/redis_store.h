@@ -1,7 +1,6 @@
 /*
  * redis_store: a store (lib/store/store.h) on Redis. Kinds become scripts (redis_scripts.h) or
- * commands; what has only an embedded form (DMARC results, which each machine reports by itself)
- * fails.
+ * commands. Results of DMARC are the embedded store's in any case.
  */
 #ifndef STORE_REDIS_STORE_H
 #define STORE_REDIS_STORE_H
@@ -9,15 +8,10 @@
 #include "lib/store/redis_url.h"
 #include "lib/store/store.h"
 
-/* It is away until Redis has answered. url is copied. other gets the kinds
- * that Redis has no answer to; borrowed, NULL: they fail. NULL: TLS can't be had, err says why. */
+/* It is away until Redis has answered. url is copied. other gets results of DMARC and changes of
+ * lists, since the keeper knows what is protected; borrowed until store_close. Without one (NULL)
+ * the former fail, and the latter go to Redis. NULL: TLS can't be had, err says why. */
 struct store *store_open_redis(struct loop *loop, struct log *log, const struct redis_url *url,
 	struct store *other, struct err *err);
-
-/* Where it is, and what is wrong, as members of the open object. */
-void store_redis_status(const struct store *store, struct record *r);
-
-/* Whether a kind is answered here, and not by the embedded store only. */
-bool store_redis_knows(enum store_kind kind);
 
 #endif

@@ -253,18 +253,14 @@ bool redis_url_read(struct span text, struct redis_url *out, size_t *offset, str
 
 bool redis_url_mask(struct span text, struct buffer *out)
 {
-	const struct scheme *scheme = scheme_of(text);
-	struct span rest, info;
-	size_t end;
+	size_t front = span_find(text, SPAN("://")) + 3, end;
+	struct span rest = span_from(text, front), info;
 
-	if (!scheme)
-		return buffer_add(out, text);
-	rest = span_from(text, strlen(scheme->text));
 	end = userinfo_end(rest);
 	if (end == rest.len)
 		return buffer_add(out, text);
 	info = span_first(rest, end);
-	return buffer_add_text(out, scheme->text) &&
+	return buffer_add(out, span_first(text, front)) &&
 	       buffer_add(out, span_first(info, span_find_char(info, ':'))) &&
 	       buffer_add_text(out, ":***") && buffer_add(out, span_from(rest, end));
 }

@@ -431,4 +431,11 @@ void store_status(const struct store *store, struct record *r)
 	record_number(r, "told", (int64_t)store->told);
 	record_number(r, "told_waiting", store->n_tales);
 	record_number(r, "told_lost", (int64_t)store->told_lost);
+	if (store->driver->status)
+		store->driver->status(store->state, r);
+	if (store->other) {
+		record_open(r, "keeper");
+		store_status(store->other, r);
+		record_close(r);
+	}
 }
