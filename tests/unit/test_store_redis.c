@@ -319,6 +319,61 @@ static void test_unix_socket(void **state)
 	REDIS_SAYS(play, "", GREY_LOOK, KEY);
 }
 
+/* A certificate of its own for 127.0.0.1, which is trusted or not. */
+static void start_tls(struct redis_play *play, bool trusted, const char *name)
+{
+	static char certificate[128], key[128];
+	static const char *const options[] = {"--port", "0", "--tls-port", "0", "--tls-cert-file",
+		certificate, "--tls-key-file", key, "--tls-auth-clients", "no", "--tls-port", NULL,
+		NULL};
+	static const char *with_port[COUNT_OF(options)];
+	static char port[12];
+	const char *const make[] = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+		"ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=redis",
+		"-addext", name, "-keyout", key, "-out", certificate, NULL};
+
+	snprintf(certificate, sizeof(certificate), "%s/redis.pem", play->folder);
+	snprintf(key, sizeof(key), "%s/redis.key", play->folder);
+	assert_int_equal(redis_play_run(make), 0);
+	snprintf(port, sizeof(port), "%d", redis_play_port());
+	memcpy(with_port, options, sizeof(options));
+	with_port[COUNT_OF(options) - 2] = port;
+	redis_play_start(play, with_port);
+	play->servers[0].port = atoi(port);
+	setenv("SSL_CERT_FILE", trusted ? certificate : "/dev/null", 1);
+	redis_play_store(play, "rediss://127.0.0.1:%d");
+	unsetenv("SSL_CERT_FILE");
+}
+
+static void test_tls(void **state)
+{
+	struct redis_play *play = *state;
+
+	start_tls(play, true, "subjectAltName=IP:127.0.0.1");
+	REDIS_PLAY_UNTIL(play, store_is_there(play->store));
+	REDIS_TELL(play, GREY_TRIED, KEY, DAY);
+	assert_int_equal(REDIS_ASK(play, GREY_LOOK, KEY), STORE_DONE);
+	assert_true(says(play, "waiting "));
+}
+
+static void test_tls_is_verified(void **state)
+{
+	struct redis_play *play = *state;
+
+	start_tls(play, false, "subjectAltName=IP:127.0.0.1");
+	REDIS_PLAY_UNTIL(play, redis_play_logged(play, "TLS"));
+	assert_false(store_is_there(play->store));
+}
+
+static void test_tls_is_for_its_address(void **state)
+{
+	struct redis_play *play = *state;
+
+	start_tls(play, true, "subjectAltName=IP:127.0.0.2");
+	REDIS_PLAY_UNTIL(play, redis_play_logged(play, "TLS"));
+	assert_false(store_is_there(play->store));
+}
+
 /* --- faults --- */
 
 static void test_away_at_start(void **state)
@@ -511,6 +566,9 @@ int main(void)
 		CASE(test_acl_user),
 		CASE(test_database),
 		CASE(test_unix_socket),
+		CASE(test_tls),
+		CASE(test_tls_is_verified),
+		CASE(test_tls_is_for_its_address),
 		CASE(test_away_at_start),
 		CASE(test_dies_and_comes_back),
 		CASE(test_dies_under_load),
