@@ -11,6 +11,7 @@
 enum {
 	ENQUIRY_MAX = 64 * 1024 * 1024,
 	SUM_MAX = 32 * 1024 * 1024,
+	STORE_MAX = 256 * 1024,
 	METRICS_MAX = 32 * 1024 * 1024,
 	EXIT_NOT_WHOLE = 1
 };
@@ -122,8 +123,14 @@ static bool add_store(struct enquiry *e)
 	struct record r;
 	bool ok;
 
-	record_init(&r, true, 4096);
+	record_init(&r, true, STORE_MAX);
+	record_string(&r, "kind", e->keeper->redis ? "redis" : "embedded");
 	keeper_store_status(e->keeper->store, &r);
+	if (e->keeper->redis) {
+		record_open(&r, "redis");
+		store_status(e->keeper->redis, &r);
+		record_close(&r);
+	}
 	ok = buffer_add_text(&e->state, ",\"store\":") && buffer_add(&e->state, record_finish(&r));
 	record_free(&r);
 	return ok;

@@ -73,7 +73,7 @@ void inquest_start(struct keeper *keeper, uint32_t id, const struct control_requ
 	inquest->kind = q.kind;
 	inquest->next = keeper->inquests;
 	keeper->inquests = inquest;
-	keeper_store_ask(keeper->store, id, q.kind, q.parts, q.n);
+	keeper_ask_store(keeper, id, q.kind, q.parts, q.n);
 }
 
 /* --- what is answered --- */

@@ -11,6 +11,8 @@
 #include "admin/logwriter.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
+#include "lib/store/asker.h"
+#include "lib/store/redis_store.h"
 #include "lib/store/wire.h"
 #include "proxy/config/config.h"
 #include "proxy/process/privileges.h"
@@ -38,6 +40,18 @@ static void end_process(struct keeper *keeper, int status)
 }
 
 /* --- requests --- */
+
+void keeper_ask_store(struct keeper *keeper, uint32_t id, enum store_kind kind,
+	const struct span *parts, size_t n_parts)
+{
+	bool embedded = kind == STORE_DMARC_ADD || kind == STORE_DMARC_DAY ||
+			kind == STORE_DMARC_DOMAIN || !keeper->asker;
+
+	if (embedded)
+		keeper_store_ask(keeper->store, id, kind, parts, n_parts);
+	else
+		asker_ask(keeper->asker, id, kind, parts, n_parts);
+}
 
 /* Of ids of the reception (they count from 1): those that admins ask the store themselves. */
 static const uint32_t STORE_ASKED = UINT32_C(1) << 31;
@@ -86,8 +100,7 @@ static void ask_store(struct keeper *keeper, uint32_t id, const struct control_r
 		reception_answer(
 			keeper->reception, id, 2, SPAN("That is no request to the store.\n"));
 	else
-		keeper_store_ask(
-			keeper->store, id | STORE_ASKED, kind, parts, store_kind_parts(kind));
+		keeper_ask_store(keeper, id | STORE_ASKED, kind, parts, store_kind_parts(kind));
 }
 
 /* Whoever asked: an admin directly, or one of the inquests. */
@@ -218,6 +231,24 @@ static void add_link(struct keeper *keeper, const struct ipc_frame *frame)
 
 /* --- the supervisor --- */
 
+/* As `store` has it. */
+static bool open_redis(struct keeper *keeper, struct span where, struct err *err)
+{
+	struct redis_url *url;
+	size_t offset;
+
+	if (span_equal(where, SPAN("embedded")))
+		return true;
+	url = memory_zeroed(sizeof(*url));
+	if (redis_url_read(where, url, &offset, err))
+		keeper->redis = store_open_redis(&keeper->loop, &keeper->log, url, NULL, err);
+	free(url);
+	if (!keeper->redis)
+		return false;
+	keeper->asker = asker_new(keeper->redis, on_store_answer, keeper);
+	return true;
+}
+
 static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct err *err)
 {
 	struct span payload = frame->payload;
@@ -249,7 +280,7 @@ static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct e
 		.on_answer = on_store_answer,
 		.context = keeper,
 		.database = {.dir = frame->fds[START_FD_STATE]}});
-	return true;
+	return open_redis(keeper, payload, err);
 }
 
 static void on_start(struct keeper *keeper, const struct ipc_frame *frame)
@@ -401,6 +432,8 @@ static void close_all(struct keeper *keeper)
 		keeper->links = link->next;
 		link_free(link);
 	}
+	asker_free(&keeper->asker);
+	store_close(&keeper->redis);
 	keeper_store_close(&keeper->store);
 	ledger_free(&keeper->ended);
 	ipc_close(&keeper->supervisor);

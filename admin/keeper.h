@@ -49,6 +49,8 @@ struct keeper {
 	struct logwriter *writer;    /* owned */
 	struct reception *reception; /* owned: the control socket */
 	struct keeper_store *store;  /* owned */
+	struct store *redis;         /* owned; NULL: the embedded store has all */
+	struct asker *asker;         /* owned: of redis */
 	struct link *links;          /* owned list */
 	struct ledger ended;         /* of workers that have ended */
 	struct enquiry *enquiries;   /* owned list: requests to all workers under way */
@@ -61,6 +63,10 @@ struct keeper {
 
 /* The exit status of the process. */
 int keeper_run(const struct title *title);
+
+/* Asks the store that has this kind; its answer is as keeper_store_setup.on_answer has it. */
+void keeper_ask_store(struct keeper *keeper, uint32_t id, enum store_kind kind,
+	const struct span *parts, size_t n_parts);
 
 /* False: the supervisor is gone. */
 bool keeper_ask_supervisor(

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MARGIN "    "
 
@@ -103,16 +104,39 @@ static struct span line_around(struct span source, const char *at)
 	return span_make(source.at + start, end - start);
 }
 
+/* Where a password lies in an address, as in `redis://ann:secret@host`: what is shown of the line
+ * may end up in a log. Empty: there is none. */
+static struct span secret_in(struct span line)
+{
+	size_t scheme = span_find(line, SPAN("://"));
+	struct span rest = span_from(line, scheme + 3);
+	size_t end = 0, colon, last;
+
+	while (end < rest.len && !memchr("/\" \t", rest.at[end], 4))
+		end++;
+	for (last = end; last > 0 && rest.at[last - 1] != '@'; last--)
+		;
+	if (last == 0)
+		return SPAN_NONE;
+	rest = span_first(rest, last - 1);
+	colon = span_find_char(rest, ':');
+	return span_from(rest, colon < rest.len ? colon + 1 : 0);
+}
+
 /* The columns of the line from `skip` on; a line that is too wide loses its ends for dots. */
 static bool add_line(struct buffer *out, struct span line, unsigned skip)
 {
 	unsigned column = 0, next;
 	size_t bytes;
+	struct span secret = secret_in(line);
 	bool ok = buffer_add_text(out, MARGIN) && (skip == 0 || buffer_add_text(out, "..."));
 
 	for (size_t at = 0; ok && at < line.len; at += bytes) {
 		struct span shown = shown_char(span_from(line, at), column, &next, &bytes);
 
+		if (secret.len && line.at + at >= secret.at &&
+			line.at + at < secret.at + secret.len && next == column + 1)
+			shown = SPAN("*");
 		if (next - skip > WINDOW && next > skip)
 			return buffer_add_text(out, "...\n");
 		if (column >= skip)

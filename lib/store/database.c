@@ -428,7 +428,7 @@ static bool run_jobs(struct database *db, struct database_job *const *jobs, size
 		bool ok;
 
 		db->failed = false;
-		ok = run_kind[jobs[i]->kind](db, jobs[i]);
+		ok = run_kind[jobs[i]->kind] && run_kind[jobs[i]->kind](db, jobs[i]);
 		/* Half a job is none, and SQLite may have ended the transaction by itself. */
 		if (db->failed)
 			return false;

@@ -1,6 +1,6 @@
 /*
  * driver: what a kind of store is to store.c: something that carries requests away and brings
- * answers back. keeper_client.c is one; Redis is to be another.
+ * answers back. keeper_client.c is one, redis_store.c another.
  */
 #ifndef STORE_DRIVER_H
 #define STORE_DRIVER_H
@@ -12,10 +12,18 @@ struct store_driver {
 	 * come. Nothing of store.c's is called within. */
 	bool (*send)(void *state, uint32_t id, enum store_kind kind, struct span body);
 	void (*close)(void *state); /* frees it; no callback comes any more */
+	/* Whether it has an answer to this kind; the store's `other` gets what it has not. NULL: to
+	 * all. */
+	bool (*knows)(enum store_kind kind);
+	/* Where it is, as members of the open object; may be NULL. */
+	void (*status)(void *state, struct record *r);
 };
 
 struct store *store_open(struct loop *loop, struct log *log, const struct store_driver *driver,
 	void *state /* owned */);
+
+/* Gets the kinds that the driver does not know; borrowed until store_close. */
+void store_set_other(struct store *store, struct store *other);
 
 /* What it was opened with; a bug when it is another driver's. */
 void *store_driver_state(const struct store *store, const struct store_driver *driver);

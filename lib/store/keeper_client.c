@@ -95,7 +95,7 @@ static void client_close(void *state)
 	free(client);
 }
 
-static const struct store_driver driver = {client_send, client_close};
+static const struct store_driver driver = {.send = client_send, .close = client_close};
 
 struct store *store_open_keeper(struct loop *loop, struct log *log)
 {

@@ -31,6 +31,7 @@ struct store {
 	struct log *log;
 	const struct store_driver *driver; /* borrowed, static */
 	void *state;                       /* owned by the driver's close */
+	struct store *other;               /* borrowed; NULL: none */
 	bool there;
 	uint32_t last_id;
 	struct store_request *first, *last; /* asked, and not answered */
@@ -190,9 +191,18 @@ static bool fits(const struct span *parts, size_t n)
 	return size <= STORE_BODY_MAX;
 }
 
+/* The one that answers this kind. */
+static struct store *store_for(struct store *store, enum store_kind kind)
+{
+	bool knows = !store->driver->knows || store->driver->knows(kind);
+
+	return knows || !store->other ? store : store->other;
+}
+
 void store_ask(struct store *store, struct store_request *request)
 {
 	MAGIC_ENSURE(store, STORE_MAGIC);
+	store = store_for(store, request->kind);
 	ENSURE(!request->store && request->kind < STORE_KIND_COUNT && request->done &&
 		request->n_parts == store_kind_parts(request->kind));
 	request->store = store;
@@ -263,6 +273,7 @@ void store_tell(struct store *store, enum store_kind kind, const struct span *pa
 
 	MAGIC_ENSURE(store, STORE_MAGIC);
 	ENSURE(kind < STORE_KIND_COUNT && n_parts == store_kind_parts(kind));
+	store = store_for(store, kind);
 	store->told++;
 	if (store->n_tales >= STORE_TOLD_MAX || !store_parts_write(parts, n_parts, &body) ||
 		store->tale_bytes + body.len > STORE_TOLD_BYTES_MAX) {
@@ -362,6 +373,12 @@ struct store *store_open(
 	return store;
 }
 
+void store_set_other(struct store *store, struct store *other)
+{
+	MAGIC_ENSURE(store, STORE_MAGIC);
+	store->other = other;
+}
+
 void *store_driver_state(const struct store *store, const struct store_driver *driver)
 {
 	MAGIC_ENSURE(store, STORE_MAGIC);
@@ -414,4 +431,11 @@ void store_status(const struct store *store, struct record *r)
 	record_number(r, "told", (int64_t)store->told);
 	record_number(r, "told_waiting", store->n_tales);
 	record_number(r, "told_lost", (int64_t)store->told_lost);
+	if (store->driver->status)
+		store->driver->status(store->state, r);
+	if (store->other) {
+		record_open(r, "keeper");
+		store_status(store->other, r);
+		record_close(r);
+	}
 }

@@ -153,17 +153,6 @@ static void check_limits(struct reader *r, const struct scope *scope)
 			"the spool is smaller than the largest message, which will get 452");
 }
 
-static void check_store(struct reader *r, const struct scope *top)
-{
-	const struct given *store = scope_given(top, "store");
-
-	if (store->key.kind != TOKEN_END && !store->bad &&
-		strcmp(r->config->store, "embedded") != 0)
-		reader_warning(r, &store->value, NULL,
-			"Redis comes with a later release: the embedded store serves in its "
-			"place");
-}
-
 void config_check(struct reader *r)
 {
 	static const struct {
@@ -181,9 +170,7 @@ void config_check(struct reader *r)
 		for (size_t i = 0; s->block && i < COUNT_OF(checks); i++)
 			if (strcmp(s->block->name, checks[i].block) == 0)
 				checks[i].check(r, s);
-		if (!s->block) {
+		if (!s->block)
 			check_relay(r, s);
-			check_store(r, s);
-		}
 	}
 }

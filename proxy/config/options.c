@@ -201,11 +201,13 @@ const struct option option_table[] = {
 		ROW("", "store", store),
 		.at = FIELD(struct config, store),
 		.fallback = "\"embedded\"",
+		.flags = OPTION_RESTART,
 		.help = "What is remembered beyond a message lives there: embedded, or Redis.",
-		.more = "embedded is a file in the state folder, postern.db. Redis has no effect "
-			"in this release: the embedded store serves in its place. It is written "
-			"redis://[user:pass@]host:6379/0, "
-			"redis+sentinel://h1,h2/name/0 or redis+cluster://h1,h2.",
+		.more = "embedded is a file in the state folder, postern.db. Redis is written "
+			"redis://[user:pass@]host:6379/0, redis+unix:///path?db=0, "
+			"redis+sentinel://h1,h2/name/0 or redis+cluster://h1,h2; with rediss in "
+			"place of redis over TLS, and certificates are verified. Other bytes of a "
+			"password are written %40. Results of DMARC stay in postern.db.",
 	},
 	{
 		ROW("", "dns", block),

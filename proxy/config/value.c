@@ -4,12 +4,14 @@
 
 #include "lib/base/fail.h"
 #include "lib/mail/address.h"
+#include "lib/store/redis_url.h"
 #include "proxy/config/read.h"
 
 enum {
 	TEXT_MAX = 1024,
 	NAME_MAX_BYTES = 64,
 	AUTHSERV_ID_MAX = 255,
+	STORE_SHOWN_MAX = 16 * 1024,
 	CPUS_MAX = 4096,
 	WORKERS_MAX = 64
 };
@@ -219,24 +221,69 @@ const struct kind kind_authserv_id = {
 	.show = show_text,
 };
 
+/* For a message. */
+static const char *masked(struct reader *r, const char *value)
+{
+	struct buffer out = BUFFER_INIT(STORE_SHOWN_MAX);
+	bool ok = redis_url_mask(span_text(value), &out);
+	const char *text = arena_string(r->scratch, ok ? buffer_span(&out) : SPAN("that"));
+
+	buffer_free(&out);
+	return text;
+}
+
+/* The rest of a value from there on. One that was written with escapes is left whole. */
+static struct token part_of(const struct token *whole, const char *value, size_t offset)
+{
+	struct token part = *whole;
+	size_t quote = whole->kind == TOKEN_STRING;
+
+	if (whole->text.len != strlen(value) + 2 * quote)
+		return part;
+	part.text = span_from(whole->text, offset + quote);
+	part.text.len -= part.text.len > quote ? quote : 0;
+	for (const char *c = whole->text.at; c < part.text.at; c++)
+		part.column += (*c & 0xc0) != 0x80;
+	return part;
+}
+
 static bool read_store(struct reader *r, const struct option *o, void *base)
 {
-	static const char *const known[] = {"redis://", "redis+sentinel://", "redis+cluster://"};
+	static const char help[] = "embedded, redis://host:6379/0, redis+unix:///path, "
+				   "redis+sentinel://h1,h2/name/0 or redis+cluster://h1,h2";
 	const char *value = take_text(r, o);
-	bool ok;
+	struct redis_url *url;
+	struct err err = {{0}};
+	size_t offset;
+	struct token at;
 
 	if (!value)
 		return false;
-	ok = strcmp(value, "embedded") == 0;
-	for (size_t i = 0; i < COUNT_OF(known); i++)
-		ok = ok || (span_starts(span_text(value), span_text(known[i])) &&
-				   value[strlen(known[i])]);
-	if (!ok)
-		return reader_mistake(r, &r->value,
-			"embedded, redis://host:6379/0, redis+sentinel://h1,h2/name/0 or "
-			"redis+cluster://h1,h2",
-			"`%s` is no store that postern knows", value);
+	url = arena_alloc(r->scratch, sizeof(*url));
+	if (strcmp(value, "embedded") != 0 &&
+		!redis_url_read(span_text(value), url, &offset, &err)) {
+		if (offset == 0)
+			return reader_mistake(r, &r->value, help,
+				"`%s` is no store that postern knows", masked(r, value));
+		at = part_of(&r->value, value, offset);
+		return reader_mistake(r, &at, help, "%s", err.text);
+	}
 	field_set_string(base, o->at, value);
+	return true;
+}
+
+static bool show_store(const struct option *o, const void *base, size_t index, struct text *t)
+{
+	struct buffer out = BUFFER_INIT(STORE_SHOWN_MAX);
+	const char *value = field_string(base, o->at);
+
+	if (index > 0 || !value)
+		return false;
+	if (redis_url_mask(span_text(value), &out))
+		text_quoted(t, buffer_string(&out));
+	else
+		t->full = true;
+	buffer_free(&out);
 	return true;
 }
 
@@ -245,7 +292,7 @@ const struct kind kind_store = {
 	.expects = "embedded or an address of Redis",
 	.example = "\"redis://127.0.0.1:6379/0\"",
 	.read = read_store,
-	.show = show_text,
+	.show = show_store,
 };
 
 /* --- numbers --- */

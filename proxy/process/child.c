@@ -11,6 +11,7 @@
 #include "lib/base/fail.h"
 #include "lib/net/ipc.h"
 #include "lib/store/keeper_client.h"
+#include "lib/store/redis_store.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/protocol.h"
 #include "proxy/process/ruleset.h"
@@ -42,6 +43,7 @@ struct child {
 	struct shared *shared;               /* owned */
 	struct lists *lists;                 /* owned */
 	struct store *store;                 /* owned */
+	struct store *keeper_store;          /* owned unless it is `store` itself: the keeper's */
 	struct authn *authn;                 /* owned */
 	struct worker *worker;               /* owned */
 	int log_fd, spool_fd, quarantine_fd; /* owned */
@@ -152,6 +154,25 @@ static bool read_config(struct child *child, struct span bytes, struct err *err)
 	return ok;
 }
 
+static bool open_store(struct child *child, struct err *err)
+{
+	struct span where = span_text(child->config->store);
+	struct redis_url *url;
+	size_t offset;
+
+	child->keeper_store = store_open_keeper(&child->loop, &child->log);
+	if (span_equal(where, SPAN("embedded"))) {
+		child->store = child->keeper_store;
+		return true;
+	}
+	url = memory_zeroed(sizeof(*url));
+	if (redis_url_read(where, url, &offset, err))
+		child->store =
+			store_open_redis(&child->loop, &child->log, url, child->keeper_store, err);
+	free(url);
+	return child->store != NULL;
+}
+
 static bool open_worker(struct child *child, const struct start_frame *start, struct err *err)
 {
 	struct worker_setup setup = {.loop = &child->loop,
@@ -167,9 +188,11 @@ static bool open_worker(struct child *child, const struct start_frame *start, st
 		.on_drained = on_drained,
 		.context = child};
 
-	setup.store = child->store = store_open_keeper(&child->loop, &child->log);
+	if (!open_store(child, err))
+		return false;
+	setup.store = child->store;
 	setup.lists = child->lists = lists_new(&child->log);
-	store_keeper_lists(child->store, child->lists);
+	store_keeper_lists(child->keeper_store, child->lists);
 	child->authn = setup.authn = authn_open(&child->loop, &child->log);
 	child->worker = worker_open(&setup, err);
 	return child->worker != NULL;
@@ -293,7 +316,7 @@ static void on_frame(void *context, const struct ipc_frame *frame)
 		ipc_close(&child->keeper);
 		child->keeper =
 			ipc_open(&child->loop, frame->fds[LINK_FD_STATUS], &keeper_handler, child);
-		store_link(child->store, frame->fds[LINK_FD_STORE]);
+		store_link(child->keeper_store, frame->fds[LINK_FD_STORE]);
 	} else if (frame->type == FRAME_LINK_AUTHN && started && frame->n_fds == 1) {
 		authn_link(child->authn, frame->fds[0]);
 	} else {
@@ -321,7 +344,9 @@ static void close_all(struct child *child)
 {
 	if (child->worker)
 		worker_close(&child->worker);
-	store_close(&child->store);
+	if (child->store != child->keeper_store)
+		store_close(&child->store);
+	store_close(&child->keeper_store);
 	lists_free(&child->lists);
 	authn_close(&child->authn);
 	ipc_close(&child->keeper);

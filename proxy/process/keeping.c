@@ -9,7 +9,12 @@
 #include "proxy/process/supervisor.h"
 #include "proxy/process/version.h"
 
-enum { STATE_MAX = 1024 * 1024, KEEPER_END_MS = 4000, WAIT_MAX_MS = 24 * 3600 * 1000 };
+enum {
+	STORE_URL_MAX = 16 * 1024,
+	STATE_MAX = 1024 * 1024,
+	KEEPER_END_MS = 4000,
+	WAIT_MAX_MS = 24 * 3600 * 1000
+};
 
 static struct supervisor *supervisor_of(struct process *keeper)
 {
@@ -69,11 +74,16 @@ static bool send_start(struct supervisor *s)
 		[START_FD_CONTROL] = s->folders.control,
 		[START_FD_STATE] = s->folders.state,
 	};
+	struct buffer payload = BUFFER_INIT(STORE_URL_MAX + sizeof(start));
+	bool sent = buffer_add(&payload, span_make(&start, sizeof(start))) &&
+		    buffer_add_text(&payload, s->started->store) &&
+		    process_send(&s->keeper, &(struct ipc_frame){.type = FRAME_START,
+						     .payload = buffer_span(&payload),
+						     .fds = fds,
+						     .n_fds = START_FDS_KEEPER});
 
-	return process_send(&s->keeper, &(struct ipc_frame){.type = FRAME_START,
-						.payload = span_make(&start, sizeof(start)),
-						.fds = fds,
-						.n_fds = START_FDS_KEEPER});
+	buffer_free(&payload);
+	return sent;
 }
 
 /* Both ends of each pair by side: ends[0] for the keeper, ends[1] for the worker. */

@@ -35,7 +35,8 @@ enum { CHILD_FD = 3 };
 
 enum frame_type {
 	FRAME_START =
-		1,    /* struct start_frame, then the bundle (worker); descriptors: enum start_fd */
+		1,    /* struct start_frame, then the bundle (worker) or the value of
+		      `store` (keeper); descriptors: enum start_fd */
 	FRAME_READY,  /* nothing */
 	FRAME_FAILED, /* text: why it can't start */
 	FRAME_LISTEN, /* struct listen_frame; one listening socket. id: the socket's */

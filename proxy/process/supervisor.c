@@ -297,8 +297,8 @@ static void start_all(struct supervisor *s, struct loaded *loaded)
 	if (s->notify.watchdog_ms)
 		timer_set(&s->loop.timers, &s->watchdog, s->notify.watchdog_ms);
 	supervisor_renew_ticket_keys(s);
-	keeping_start(s);
 	s->started = config_again(loaded->bundle);
+	keeping_start(s);
 	s->next = generation_start(&s->setup, ++s->last_number, loaded);
 }
 

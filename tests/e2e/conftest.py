@@ -10,6 +10,7 @@ from harness.certificate import Authority
 from harness.load import Load
 from harness.nsd import Nsd, Silence
 from harness.postern import Postern
+from harness.redis import Redis
 from harness.sink import Sink
 
 
@@ -59,6 +60,16 @@ def dns(stack, tmp_path):
     """dns(zone): a DNS server that is ready; dns(None): one that never answers."""
     def start(zone=""):
         server = Silence() if zone is None else Nsd(tmp_path, zone)
+        stack.callback(server.stop)
+        return server
+    return start
+
+
+@pytest.fixture
+def redis(stack, tmp_path):
+    """redis(*options): a redis-server that is ready."""
+    def start(*options):
+        server = Redis(tmp_path, *options)
         stack.callback(server.stop)
         return server
     return start

@@ -119,9 +119,3 @@ def test_a_file_that_cant_be_opened_costs_no_mail(sink, postern):
         assert c.message(BODY)[0] == 250
     (p.directory / "state/postern.db").rmdir()
     until(lambda: p.cli("dmarc-report", "--day", "today").returncode == 0, "the store to recover")
-
-
-def test_redis_is_warned_of(sink, postern):
-    p = postern.configured(sink(), more='store "redis://127.0.0.1:6379/0"')
-    done = p.cli("check")
-    assert done.returncode == 0 and "embedded store serves in its place" in done.stdout + done.stderr

@@ -52,6 +52,7 @@ NARROW = {
     "bench/auth.c": LIBRARIES | {"filters", "bench", "tests/unit/authn_play.h"},
     "bench/lookup.c": {BASE, LIST},
     "bench/memory.c": {BASE, NET, STORE},
+    "bench/redis.c": {BASE, LIST, NET, STORE},
     "admin/command_control.c": {BASE, "admin/command.h", "admin/control.h", "proxy/process/version.h"},
 }
 

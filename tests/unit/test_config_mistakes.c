@@ -11,6 +11,10 @@
 
 #include "tests/unit/config_texts.h"
 
+#define STORE_HELP                                                                                 \
+	"    help: embedded, redis://host:6379/0, redis+unix:///path, "                            \
+	"redis+sentinel://h1,h2/name/0 or redis+cluster://h1,h2\n"
+
 static void test_wrong_values(void **state)
 {
 	(void)state;
@@ -62,18 +66,25 @@ static void test_wrong_values(void **state)
 		"t.conf:2:9: error: `workers` needs auto or a number, such as 4\n"
 		"    workers many\n"
 		"            ^~~~\n");
-	expect_report(BASE "store \"redis://h:6379/0\"",
-		"t.conf:2:7: warning: Redis comes with a later release: the embedded store "
-		"serves in its place\n"
-		"    store \"redis://h:6379/0\"\n"
-		"          ^~~~~~~~~~~~~~~~~~\n");
+	expect_report(BASE "store \"redis://h:6379/0\"", "");
+	expect_report(BASE "store \"redis://ann:secret@h:x/0\"",
+		"t.conf:2:28: error: a port is a number from 1 to 65535\n"
+		"    store \"redis://ann:******@h:x/0\"\n"
+		"                               ^~~~\n" STORE_HELP);
+	expect_report(BASE "store \"redis+sentinel://h1,h2\"",
+		"t.conf:2:30: error: the name of the primary is missing: "
+		"redis+sentinel://h1,h2/name/0\n"
+		"    store \"redis+sentinel://h1,h2\"\n"
+		"                                 ^\n" STORE_HELP);
+	expect_report(BASE "store \"redi://ann:secret@x\"",
+		"t.conf:2:7: error: `redi://ann:***@x` is no store that postern knows\n"
+		"    store \"redi://ann:******@x\"\n"
+		"          ^~~~~~~~~~~~~~~~~~~~~\n" STORE_HELP);
 	expect_report(BASE "store embedded", "");
 	expect_report(BASE "store \"redi://x\"",
 		"t.conf:2:7: error: `redi://x` is no store that postern knows\n"
 		"    store \"redi://x\"\n"
-		"          ^~~~~~~~~~\n"
-		"    help: embedded, redis://host:6379/0, redis+sentinel://h1,h2/name/0 or "
-		"redis+cluster://h1,h2\n");
+		"          ^~~~~~~~~~\n" STORE_HELP);
 }
 
 static void test_wrong_networks(void **state)
