@@ -8,6 +8,7 @@
 
 #include "admin/enquiry.h"
 #include "admin/inquest.h"
+#include "admin/known.h"
 #include "admin/logwriter.h"
 #include "admin/reception.h"
 #include "lib/base/fail.h"
@@ -41,13 +42,16 @@ static void end_process(struct keeper *keeper, int status)
 
 /* --- requests --- */
 
+/* Results of DMARC and lists are each machine's own. */
+static bool is_local(enum store_kind kind)
+{
+	return kind <= STORE_LIST_SEARCH;
+}
+
 void keeper_ask_store(struct keeper *keeper, uint32_t id, enum store_kind kind,
 	const struct span *parts, size_t n_parts)
 {
-	bool embedded = kind == STORE_DMARC_ADD || kind == STORE_DMARC_DAY ||
-			kind == STORE_DMARC_DOMAIN || !keeper->asker;
-
-	if (embedded)
+	if (is_local(kind) || !keeper->asker)
 		keeper_store_ask(keeper->store, id, kind, parts, n_parts);
 	else
 		asker_ask(keeper->asker, id, kind, parts, n_parts);
@@ -110,6 +114,8 @@ static void on_store_answer(
 	struct keeper *keeper = context;
 
 	MAGIC_ENSURE(keeper, KEEPER_MAGIC);
+	if (id == KEEPER_TOLD)
+		return;
 	if (id & STORE_ASKED)
 		store_answer(keeper, id & ~STORE_ASKED, outcome, answer);
 	else
@@ -278,6 +284,7 @@ static bool begin(struct keeper *keeper, const struct ipc_frame *frame, struct e
 	keeper->store = keeper_store_open(&(struct keeper_store_setup){.loop = &keeper->loop,
 		.log = &keeper->log,
 		.on_answer = on_store_answer,
+		.on_known_good = known_add,
 		.context = keeper,
 		.database = {.dir = frame->fds[START_FD_STATE]}});
 	return open_redis(keeper, payload, err);

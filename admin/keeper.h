@@ -64,6 +64,9 @@ struct keeper {
 /* The exit status of the process. */
 int keeper_run(const struct title *title);
 
+/* The id of what is told to the store: nobody wants to know the answer. */
+#define KEEPER_TOLD UINT32_MAX
+
 /* Asks the store that has this kind; its answer is as keeper_store_setup.on_answer has it. */
 void keeper_ask_store(struct keeper *keeper, uint32_t id, enum store_kind kind,
 	const struct span *parts, size_t n_parts);

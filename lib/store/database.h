@@ -58,9 +58,9 @@ struct database_setup {
 		const struct image_item *item);
 	void (*list_reread)(void *context, struct span list, bool is_last);
 
-	/* Somebody's counts have become those of one who is known to be good (reputation.h). key:
-	 * as REP_ADD had it, borrowed. From database_run, and more than once where the transaction
-	 * fails. NULL: nobody minds. */
+	/* Somebody's counts have become those of one who is known to be good (reputation.h), or are
+	 * still so in another week. key: as REP_ADD had it, borrowed. From database_run, and more
+	 * than once where the transaction fails. NULL: nobody minds. */
 	void (*known_good)(void *context, struct span key);
 	void *context;
 	/* For tests; 0: as above, or no limit. */

@@ -81,14 +81,17 @@ bool database_rep_add(struct database *db, struct database_job *job)
 {
 	struct reputation added;
 	struct row row;
-	bool was_good;
+	int64_t week_ms = REPUTATION_HALF_LIFE_MS;
+	bool told;
 
 	if (!memory_key_fits(job->parts[0]) || !reputation_read_part(job->parts[1], &added.good) ||
 		!reputation_read_part(job->parts[2], &added.bad) ||
 		!reputation_read_part(job->parts[3], &added.traps) ||
 		!get_row(db, job->parts[0], &row))
 		return false;
-	was_good = known_good(&row.counts);
+	/* Who stays good is told of once a week, so that whoever keeps a list of them can forget
+	 * those that are not. */
+	told = known_good(&row.counts) && row.last_ms / week_ms == memory_now_ms(db) / week_ms;
 	row.counts.good += added.good;
 	row.counts.bad += added.bad;
 	row.counts.traps += added.traps;
@@ -97,7 +100,7 @@ bool database_rep_add(struct database *db, struct database_job *job)
 		row.first_ms = row.last_ms;
 	if (!set_row(db, job->parts[0], &row))
 		return false;
-	if (!was_good && known_good(&row.counts) && db->setup.known_good)
+	if (!told && known_good(&row.counts) && db->setup.known_good)
 		db->setup.known_good(db->setup.context, job->parts[0]);
 	return true;
 }
