@@ -545,7 +545,7 @@ static void a_keeper_that_ends_writes_what_it_has(void **state)
 static void a_full_disk_is_no_end(void **state)
 {
 	struct fixture *f = *state;
-	struct database_setup limits = {.pages_max = 12};
+	struct database_setup limits = {.pages_max = 32};
 	struct dmarc_results results = store_play_results();
 	char ip[32];
 
