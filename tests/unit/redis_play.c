@@ -255,7 +255,7 @@ const char *redis_play_command(struct redis_play *play, unsigned number, const c
 
 int redis_play_run(const char *const *argv)
 {
-	int status;
+	int status = -1;
 	pid_t pid;
 
 	fflush(NULL);
