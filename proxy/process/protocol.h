@@ -34,12 +34,11 @@
 enum { CHILD_FD = 3 };
 
 enum frame_type {
-	FRAME_START =
-		1,    /* struct start_frame, then the bundle (worker) or the value of
-		      `store` (keeper); descriptors: enum start_fd */
-	FRAME_READY,  /* nothing */
-	FRAME_FAILED, /* text: why it can't start */
-	FRAME_LISTEN, /* struct listen_frame; one listening socket. id: the socket's */
+	FRAME_START = 1,  /* struct start_frame, then the bundle (worker) or the value of
+			  `store` (keeper); descriptors: enum start_fd */
+	FRAME_READY,      /* nothing */
+	FRAME_FAILED,     /* text: why it can't start */
+	FRAME_LISTEN,     /* struct listen_frame; one listening socket. id: the socket's */
 	FRAME_UNLISTEN,   /* nothing. id: the socket's */
 	FRAME_DRAIN,      /* uint32_t: enum worker_drain */
 	FRAME_LEAVING,    /* nothing: the worker takes no new sessions any more */
