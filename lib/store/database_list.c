@@ -394,6 +394,20 @@ static void refuse(struct database_job *job, const char *why)
 	record_free(&r);
 }
 
+/* A worker may have been taken over: it begins no lists but those that rules have. */
+static bool is_declared(const struct database *db, struct span name)
+{
+	for (struct span rest = buffer_span(&db->declared); rest.len;) {
+		struct span line = span_first(rest, span_find_char(rest, '\n'));
+
+		rest = span_from(rest, line.len + 1);
+		if (span_equal(span_word(&line), SPAN("list")) &&
+			span_equal(span_word(&line), name))
+			return true;
+	}
+	return false;
+}
+
 /* The list is there and of that type. *out: 0: it was refused, and the answer says why. */
 static bool open_list(struct database *db, struct tally *t, struct span name, struct span type,
 	struct database_list *list, uint64_t *room)
@@ -407,6 +421,10 @@ static bool open_list(struct database *db, struct tally *t, struct span name, st
 	if (list->id && !span_equal(span_text(list->type), type) && list->items) {
 		err_set(&err, "%.*s is a list of type %s", SPAN_ARGS(name), list->type);
 		refuse(t->job, err.text);
+		return true;
+	}
+	if (!list->id && t->job->of_worker && !is_declared(db, name)) {
+		refuse(t->job, "no rule has that list");
 		return true;
 	}
 	if (!list->id && lists >= DATABASE_LISTS_MAX) {
