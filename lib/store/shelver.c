@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -26,6 +27,7 @@ struct shelver {
 	pthread_t thread;
 	struct shelves *shelves; /* owned; of the thread */
 	bool loaded;             /* of the thread */
+	atomic_bool stop;        /* so that nobody waits for a walk of seconds */
 
 	pthread_mutex_t lock; /* for what follows */
 	pthread_cond_t news;
@@ -100,14 +102,31 @@ size_t shelver_size(struct shelver *s, size_t *n)
 
 /* --- the thread --- */
 
+/* A walk, which ends early when all does. */
+struct walking {
+	const struct shelver *shelver;
+	bool (*take)(void *taker, const struct image_item *item);
+	void *taker;
+};
+
+static bool take_item(void *context, const struct image_item *item)
+{
+	const struct walking *w = context;
+
+	return !atomic_load(&w->shelver->stop) && w->take(w->taker, item);
+}
+
 static bool walk(void *context, struct span list, enum image_kind kind,
 	const struct image_item *from, const struct image_item *until,
 	bool (*take)(void *, const struct image_item *), void *taker, struct err *err)
 {
 	const struct shelver *s = context;
+	struct walking w = {s, take, taker};
 
-	return database_list_walk(s->setup.dir, clock_wall_ms(s->setup.clock) / 1000, list, kind,
-		from, until, take, taker, err);
+	if (!database_list_walk(s->setup.dir, clock_wall_ms(s->setup.clock) / 1000, list, kind,
+		    from, until, take_item, &w, err))
+		return false;
+	return !atomic_load(&s->stop) || err_set(err, "the keeper ends");
 }
 
 static void put(void *context, struct span list, const struct shelf_image *image)
@@ -128,7 +147,8 @@ static void failed(void *context, struct span list, const char *why)
 {
 	const struct shelver *s = context;
 
-	s->setup.failed(s->setup.context, list, why);
+	if (!atomic_load(&s->stop))
+		s->setup.failed(s->setup.context, list, why);
 }
 
 static void hear(struct shelver *s, const struct told *told)
@@ -167,6 +187,9 @@ static void load(struct shelver *s)
 	if (!database_lists_each(s->setup.dir, on_list, s, &err))
 		return;
 	shelves_run(s->shelves, now_ms());
+	/* One that could not be read is to be tried again: it must not be taken for empty. */
+	if (atomic_load(&s->stop) || shelves_due_ms(s->shelves) != UINT64_MAX)
+		return;
 	s->loaded = true;
 	s->setup.all(s->setup.context);
 }
@@ -272,6 +295,7 @@ void shelver_close(struct shelver **owner)
 	if (!s)
 		return;
 	*owner = NULL;
+	atomic_store(&s->stop, true);
 	pthread_mutex_lock(&s->lock);
 	s->ending = true;
 	pthread_cond_signal(&s->news);
