@@ -162,7 +162,7 @@ static void read_csv(const struct reading *r, struct span line)
 
 bool list_export_field(struct span text, struct buffer *out)
 {
-	bool plain = true, ok;
+	bool plain = !span_starts(text, SPAN("//")), ok; /* else it were a comment */
 
 	for (size_t i = 0; i < text.len; i++)
 		plain = plain && !memchr(",\"\r\n;#", text.at[i], 6);

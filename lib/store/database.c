@@ -22,8 +22,6 @@ enum {
 	TELL_AGAIN_MS = 60 * 1000
 };
 
-#define FILE_NAME "postern.db"
-
 static const char *const statement_texts[SQL_COUNT] = {
 #define X(name, sql) [SQL_##name] = (sql),
 	DATABASE_STATEMENTS(X)
@@ -286,7 +284,7 @@ static int open_file(struct database *db)
 	int64_t version;
 	int code;
 
-	snprintf(name, sizeof(name), "/proc/self/fd/%d/" FILE_NAME, db->setup.dir);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d/" DATABASE_FILE, db->setup.dir);
 	code = sqlite3_open_v2(name, &db->file,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 			SQLITE_OPEN_EXRESCODE,
@@ -306,8 +304,9 @@ static int open_file(struct database *db)
 		code = ask_number(db, "PRAGMA user_version", &version);
 	if (code == SQLITE_OK && version > DATABASE_VERSION) {
 		trouble(db, "store_newer",
-			FILE_NAME " was written by a newer postern: it is left alone, and nothing "
-				  "is remembered");
+			DATABASE_FILE
+			" was written by a newer postern: it is left alone, and nothing "
+			"is remembered");
 		return SQLITE_MISUSE;
 	}
 	if (code == SQLITE_OK)
@@ -322,19 +321,20 @@ static bool move_aside(struct database *db)
 	struct err err = {{0}};
 
 	clock_rfc3339(clock_wall_ms(db->setup.clock), ts);
-	snprintf(aside, sizeof(aside), FILE_NAME ".corrupt-%s", ts);
+	snprintf(aside, sizeof(aside), DATABASE_FILE ".corrupt-%s", ts);
 	snprintf(log, sizeof(log), "%s-wal", aside);
 	close_file(db);
 	db->damaged = false;
-	if (renameat(db->setup.dir, FILE_NAME, db->setup.dir, aside) < 0) {
-		err_errno(&err, FILE_NAME " is damaged and can't be moved aside");
+	if (renameat(db->setup.dir, DATABASE_FILE, db->setup.dir, aside) < 0) {
+		err_errno(&err, DATABASE_FILE " is damaged and can't be moved aside");
 		trouble(db, "store_failed", err.text);
 		return false;
 	}
-	if (renameat(db->setup.dir, FILE_NAME "-wal", db->setup.dir, log) < 0 && errno != ENOENT)
-		unlinkat(db->setup.dir, FILE_NAME "-wal", 0);
-	unlinkat(db->setup.dir, FILE_NAME "-shm", 0);
-	err_set(&err, FILE_NAME " is damaged: it was moved aside as %s, and a new one is begun",
+	if (renameat(db->setup.dir, DATABASE_FILE "-wal", db->setup.dir, log) < 0 &&
+		errno != ENOENT)
+		unlinkat(db->setup.dir, DATABASE_FILE "-wal", 0);
+	unlinkat(db->setup.dir, DATABASE_FILE "-shm", 0);
+	err_set(&err, DATABASE_FILE " is damaged: it was moved aside as %s, and a new one is begun",
 		aside);
 	db->setup.notice(db->setup.context, LOG_ERROR, "store_corrupt", err.text);
 	return true;

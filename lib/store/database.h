@@ -52,11 +52,12 @@ struct database_setup {
 	/* Something that the admin is to know; called from database_run. */
 	void (*notice)(void *context, enum log_level level, const char *event, const char *text);
 	/* A list has changed, from database_run, once it is committed: one item (IMAGE_GONE: taken
-	 * off), or so much that it is to be read anew. is_last: an import has ended with it. NULL:
-	 * nobody wants to know. */
+	 * off), or so much that it is to be read anew. An import into it goes on, or has ended.
+	 * NULL, all three: nobody wants to know. */
 	void (*list_change)(void *context, struct span list, enum image_kind kind,
 		const struct image_item *item);
-	void (*list_reread)(void *context, struct span list, bool is_last);
+	void (*list_reread)(void *context, struct span list);
+	void (*list_import)(void *context, struct span list, bool is_last);
 
 	/* Somebody's counts have become those of one who is known to be good (reputation.h), or are
 	 * still so in another week. key: as REP_ADD had it, borrowed. From database_run, and more
@@ -98,11 +99,11 @@ void database_run(struct database *database, struct database_job *const *jobs, s
  */
 void database_declare(struct database *database, struct span text);
 
-/* For images (lib/list/shelf.h), on the database's thread and outside database_run. false: the file
- * can't be read just now. */
-bool database_lists_each(struct database *database, void (*each)(void *context, struct span name),
-	void *context, struct err *err) MUST_CHECK;
-bool database_list_walk(struct database *database, struct span list, enum image_kind kind,
+/* For images (lib/list/shelf.h): these read the file below `dir` for themselves, on any thread, and
+ * see what was committed before. false: it can't be read just now. */
+bool database_lists_each(int dir, void (*each)(void *context, struct span name), void *context,
+	struct err *err) MUST_CHECK;
+bool database_list_walk(int dir, uint64_t now_s, struct span list, enum image_kind kind,
 	const struct image_item *from, const struct image_item *until,
 	bool (*take)(void *taker, const struct image_item *item), void *taker,
 	struct err *err) MUST_CHECK;

@@ -15,7 +15,7 @@
 enum {
 	EXPIRED_KEPT_S = 24 * 3600, /* so that `list show` of yesterday can be explained */
 	EXPIRE_PIECE = 500,
-	CHANGES_MAX = 1000, /* of one list in one transaction; more are read anew */
+	CHANGES_MAX = 4096, /* of one list in one transaction; more are read anew */
 	TYPE_MAX = 16
 };
 
@@ -75,11 +75,7 @@ static void note_change(struct database *db, const struct database_list *list, e
 
 static void note_import(struct database *db, const struct database_list *list, bool is_last)
 {
-	struct database_list_changes *changes = changes_of(db, list);
-
-	changes->many = true;
-	changes->is_last = changes->is_last || is_last;
-	buffer_free(&changes->packed);
+	changes_of(db, list)->import = is_last ? IMPORT_LAST : IMPORT_MORE;
 }
 
 static void tell_changes(struct database *db, const struct database_list_changes *changes)
@@ -88,14 +84,16 @@ static void tell_changes(struct database *db, const struct database_list_changes
 	struct image_item item;
 	enum image_kind kind;
 
-	if (changes->many) {
-		db->setup.list_reread(db->setup.context, name, changes->is_last);
-		return;
-	}
+	if (changes->import == IMPORT_MORE)
+		db->setup.list_import(db->setup.context, name, false);
+	if (changes->many)
+		db->setup.list_reread(db->setup.context, name);
 	while (rest.len) {
 		ENSURE(list_unpack(&rest, &kind, &item));
 		db->setup.list_change(db->setup.context, name, kind, &item);
 	}
+	if (changes->import == IMPORT_LAST)
+		db->setup.list_import(db->setup.context, name, true);
 }
 
 static void drop_changes(struct database *db)
@@ -396,6 +394,20 @@ static void refuse(struct database_job *job, const char *why)
 	record_free(&r);
 }
 
+/* A worker may have been taken over: it begins no lists but those that rules have. */
+static bool is_declared(const struct database *db, struct span name)
+{
+	for (struct span rest = buffer_span(&db->declared); rest.len;) {
+		struct span line = span_first(rest, span_find_char(rest, '\n'));
+
+		rest = span_from(rest, line.len + 1);
+		if (span_equal(span_word(&line), SPAN("list")) &&
+			span_equal(span_word(&line), name))
+			return true;
+	}
+	return false;
+}
+
 /* The list is there and of that type. *out: 0: it was refused, and the answer says why. */
 static bool open_list(struct database *db, struct tally *t, struct span name, struct span type,
 	struct database_list *list, uint64_t *room)
@@ -409,6 +421,10 @@ static bool open_list(struct database *db, struct tally *t, struct span name, st
 	if (list->id && !span_equal(span_text(list->type), type) && list->items) {
 		err_set(&err, "%.*s is a list of type %s", SPAN_ARGS(name), list->type);
 		refuse(t->job, err.text);
+		return true;
+	}
+	if (!list->id && t->job->of_worker && !is_declared(db, name)) {
+		refuse(t->job, "no rule has that list");
 		return true;
 	}
 	if (!list->id && lists >= DATABASE_LISTS_MAX) {
@@ -836,75 +852,6 @@ bool database_list_search(struct database *db, struct database_job *job)
 	search_own(db, &r, kind, span_first(first, len));
 	record_close(&r);
 	return answer_with(job, &r, ok);
-}
-
-/* --- for images --- */
-
-bool database_lists_each(struct database *db, void (*each)(void *context, struct span name),
-	void *context, struct err *err)
-{
-	sqlite3_stmt *all = db->file ? database_statement(db, SQL_LISTS) : NULL;
-	bool is_row = true;
-
-	while (all && is_row) {
-		if (!database_row(db, all, &is_row))
-			break;
-		if (is_row)
-			each(context, database_text(all, 0));
-	}
-	if (!all || is_row)
-		return err_set(err, "the store can't be read");
-	sqlite3_reset(all);
-	return true;
-}
-
-static void bind_edge(
-	sqlite3_stmt *walk, int at, enum image_kind kind, const struct image_item *edge)
-{
-	char room[LIST_KEY_BYTES_MAX];
-	struct span key = edge ? list_key(kind, edge, room) : SPAN_NONE;
-
-	if (edge)
-		sqlite3_bind_blob(walk, at, key.at, (int)key.len, SQLITE_TRANSIENT);
-}
-
-bool database_list_walk(struct database *db, struct span name, enum image_kind kind,
-	const struct image_item *from, const struct image_item *until,
-	bool (*take)(void *taker, const struct image_item *item), void *taker, struct err *err)
-{
-	struct database_list list;
-	sqlite3_stmt *walk;
-	bool is_row = true, goes_on = true;
-
-	if (!db->file || !find_list(db, name, &list))
-		return err_set(err, "the store can't be read");
-	if (!list.id)
-		return true;
-	walk = database_statement(db, until ? SQL_LIST_WALK_UNTIL : SQL_LIST_WALK);
-	if (!walk)
-		return err_set(err, "the store can't be read");
-	sqlite3_bind_int64(walk, 1, list.id);
-	sqlite3_bind_int(walk, 2, kind);
-	sqlite3_bind_zeroblob(walk, 3, 0);
-	bind_edge(walk, 3, kind, from);
-	bind_edge(walk, 4, kind, until);
-	sqlite3_bind_int64(walk, 5, (sqlite3_int64)now_s(db));
-	while (goes_on) {
-		struct image_item item = {.expires_s = 0};
-
-		if (!database_row(db, walk, &is_row))
-			return err_set(err, "the store can't be read");
-		if (!is_row)
-			break;
-		if (!list_key_read(kind, database_text(walk, 0), &item))
-			continue;
-		item.item = database_text(walk, 1);
-		item.reason = span_first(database_text(walk, 2), IMAGE_REASON_MAX);
-		item.expires_s = (uint32_t)sqlite3_column_int64(walk, 3);
-		goes_on = take(taker, &item);
-	}
-	sqlite3_reset(walk);
-	return true;
 }
 
 /* --- what the configuration says --- */

@@ -9,6 +9,7 @@
  *     database_grey.c       greylisting
  *     database_rate.c       rates
  *     database_rep.c        reputation
+ *     database_reader.c     reading lists for images, beside the one who writes
  */
 #ifndef STORE_DATABASE_PRIVATE_H
 #define STORE_DATABASE_PRIVATE_H
@@ -55,12 +56,6 @@
 	X(LIST_SUM, "SELECT count(*), sum(items) FROM lists")                                      \
 	X(LISTS, "SELECT name, type, items, id FROM lists ORDER BY name")                          \
 	X(LIST_KEYS, "SELECT kind, key, item, reason, expires FROM list_items WHERE list = ?1")    \
-	X(LIST_WALK, "SELECT key, item, reason, expires FROM list_items "                          \
-		     "WHERE list = ?1 AND kind = ?2 AND key >= ?3 "                                \
-		     "AND (expires = 0 OR expires > ?5) ORDER BY key")                             \
-	X(LIST_WALK_UNTIL, "SELECT key, item, reason, expires FROM list_items "                    \
-			   "WHERE list = ?1 AND kind = ?2 AND key >= ?3 AND key < ?4 "             \
-			   "AND (expires = 0 OR expires > ?5) ORDER BY key")                       \
 	X(LIST_SHOW, "SELECT kind, key, item, reason, author, at, expires FROM list_items "        \
 		     "WHERE list = ?1 AND (kind, key) > (?2, ?3) "                                 \
 		     "AND (expires = 0 OR expires > ?4) ORDER BY kind, key LIMIT ?5")              \
@@ -110,6 +105,8 @@ enum database_statement {
 		SQL_COUNT
 };
 
+#define DATABASE_FILE "postern.db"
+
 enum { DATABASE_DAY_SIZE = 11 /* "2026-11-24" */ };
 
 /* What a transaction has changed in a list. */
@@ -118,7 +115,8 @@ struct database_list_changes {
 	char name[LIST_NAME_MAX + 1];
 	struct buffer packed; /* items, as list_pack has them */
 	unsigned n;
-	bool many, is_last; /* too many to be told one by one; an import's last ones */
+	bool many; /* too many to be told one by one */
+	enum { IMPORT_NONE, IMPORT_MORE, IMPORT_LAST } import;
 };
 
 /* Tables whose keys strangers invent. */

@@ -6,12 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/fail.h"
 #include "lib/net/ipc.h"
-#include "lib/store/shelves.h"
+#include "lib/store/shelver.h"
 #include "lib/store/shown.h"
 #include "lib/store/wire.h"
 
@@ -85,7 +84,7 @@ struct keeper_store {
 	uint64_t asked, refused;   /* of the loop */
 	struct shown *shown;       /* owned; of the loop */
 	struct database *database; /* owned; of the thread */
-	struct shelves *shelves;   /* owned; of the thread */
+	struct shelver *shelver;   /* owned */
 	bool loaded;               /* of the thread: all lists that there are have been read */
 	uint64_t load_tried_ms;    /* of the thread */
 
@@ -98,7 +97,6 @@ struct keeper_store {
 	struct buffer declared; /* not taken by the thread yet */
 	bool is_declared, expiry_due, ending;
 	uint64_t batches, worked, size_bytes;
-	uint64_t image_bytes, n_lists;
 };
 
 /* --- jobs --- */
@@ -190,7 +188,7 @@ static void on_known_good(void *context, struct span key)
 		add_notice(context, LOG_INFO, NULL, key);
 }
 
-/* --- the thread: lists --- */
+/* --- lists: from the threads --- */
 
 static void show(struct keeper_store *ks, const struct showing *what)
 {
@@ -244,11 +242,11 @@ static void on_shelf_failed(void *context, struct span list, const char *why)
 	on_notice(context, LOG_ERROR, "list_failed", err.text);
 }
 
-static uint64_t thread_now_ms(void)
+static void on_all(void *context)
 {
-	const struct clock real = {0};
+	struct showing showing = {.what = SHOWING_ALL};
 
-	return clock_now_ms(&real);
+	show(context, &showing);
 }
 
 static void on_list_change(
@@ -256,72 +254,21 @@ static void on_list_change(
 {
 	struct keeper_store *ks = context;
 
-	shelves_change(ks->shelves, list, kind, item, thread_now_ms());
+	shelver_change(ks->shelver, list, kind, item);
 }
 
-static void on_list_reread(void *context, struct span list, bool is_last)
+static void on_list_reread(void *context, struct span list)
 {
 	struct keeper_store *ks = context;
 
-	shelves_reread(ks->shelves, list, is_last, thread_now_ms());
+	shelver_reread(ks->shelver, list);
 }
 
-static bool walk_list(void *context, struct span list, enum image_kind kind,
-	const struct image_item *from, const struct image_item *until,
-	bool (*take)(void *, const struct image_item *), void *taker, struct err *err)
+static void on_list_import(void *context, struct span list, bool is_last)
 {
 	struct keeper_store *ks = context;
 
-	return database_list_walk(ks->database, list, kind, from, until, take, taker, err);
-}
-
-static void on_list(void *context, struct span name)
-{
-	struct keeper_store *ks = context;
-
-	shelves_reread(ks->shelves, name, true, 0);
-}
-
-/* Once the file is open; until then workers go by what they had. */
-static void load_lists(struct keeper_store *ks)
-{
-	uint64_t now_ms = thread_now_ms();
-	struct showing all = {.what = SHOWING_ALL};
-	struct err err = {{0}};
-
-	if (ks->loaded || now_ms - ks->load_tried_ms < SHELVES_RETRY_MS)
-		return;
-	ks->load_tried_ms = now_ms;
-	if (!database_lists_each(ks->database, on_list, ks, &err))
-		return;
-	shelves_run(ks->shelves, now_ms);
-	ks->loaded = true;
-	show(ks, &all);
-}
-
-static void run_shelves(struct keeper_store *ks)
-{
-	size_t n, size;
-
-	load_lists(ks);
-	shelves_run(ks->shelves, thread_now_ms());
-	size = shelves_size(ks->shelves, &n);
-	pthread_mutex_lock(&ks->lock);
-	ks->image_bytes = size;
-	ks->n_lists = n;
-	pthread_mutex_unlock(&ks->lock);
-}
-
-/* Milliseconds until there is something to be done for lists, at most a minute. */
-static uint64_t shelves_wait_ms(const struct keeper_store *ks)
-{
-	uint64_t now_ms = thread_now_ms(), due_ms = shelves_due_ms(ks->shelves);
-
-	if (!ks->loaded && due_ms > now_ms + SHELVES_RETRY_MS)
-		due_ms = now_ms + SHELVES_RETRY_MS;
-	if (due_ms <= now_ms)
-		return 0;
-	return due_ms - now_ms < WAIT_MAX_MS ? due_ms - now_ms : WAIT_MAX_MS;
+	shelver_import(ks->shelver, list, is_last);
 }
 
 /* --- the thread --- */
@@ -351,6 +298,8 @@ static void hand_back(
 {
 	uint64_t size = database_size(db);
 
+	if (size)
+		shelver_begin(ks->shelver); /* the file is there */
 	pthread_mutex_lock(&ks->lock);
 	for (size_t i = 0; i < n; i++)
 		jobs_add(&ks->done, batch[i]);
@@ -365,13 +314,8 @@ static void hand_back(
 /* With the lock held. false: it is time to end, and nothing is left to do. */
 static bool wait_for_work(struct keeper_store *ks)
 {
-	uint64_t until_ms = thread_now_ms() + shelves_wait_ms(ks);
-	struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-		.tv_nsec = (long)(until_ms % 1000) * 1000 * 1000};
-
-	while (!ks->queue.n && !ks->expiry_due && !ks->ending && !ks->is_declared &&
-		thread_now_ms() < until_ms)
-		pthread_cond_timedwait(&ks->news, &ks->lock, &until);
+	while (!ks->queue.n && !ks->expiry_due && !ks->ending && !ks->is_declared)
+		pthread_cond_wait(&ks->news, &ks->lock);
 	return ks->queue.n || !ks->ending;
 }
 
@@ -391,11 +335,6 @@ static void *work(void *context)
 	struct database *db = ks->database = database_new(&ks->setup.database);
 	struct job *batch[KEEPER_STORE_BATCH_MAX];
 
-	ks->shelves = shelves_new(&(struct shelves_setup){.walk = walk_list,
-		.put = on_put,
-		.drop = on_drop,
-		.failed = on_shelf_failed,
-		.context = ks});
 	pthread_mutex_lock(&ks->lock);
 	while (wait_for_work(ks)) {
 		size_t n = take_batch(ks, batch);
@@ -407,12 +346,10 @@ static void *work(void *context)
 		/* A piece of it between two batches. */
 		expire = expire && database_expire(db);
 		hand_back(ks, db, batch, n);
-		run_shelves(ks);
 		pthread_mutex_lock(&ks->lock);
 		ks->expiry_due = expire && !ks->ending;
 	}
 	pthread_mutex_unlock(&ks->lock);
-	shelves_free(&ks->shelves);
 	database_free(&ks->database);
 	return NULL;
 }
@@ -663,17 +600,6 @@ static void on_expire(struct timer *timer)
 	timer_set(&ks->setup.loop->timers, &ks->expire, EXPIRE_MS);
 }
 
-/* Its time is clock_now_ms's. */
-static void init_news(pthread_cond_t *news)
-{
-	pthread_condattr_t attributes;
-
-	ENSURE(pthread_condattr_init(&attributes) == 0);
-	ENSURE(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-	ENSURE(pthread_cond_init(news, &attributes) == 0);
-	pthread_condattr_destroy(&attributes);
-}
-
 struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 {
 	struct keeper_store *ks = memory_zeroed(sizeof(*ks));
@@ -685,6 +611,7 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 	ks->setup.database.list_change = on_list_change;
 	ks->setup.database.list_reread = on_list_reread;
 	ks->setup.database.known_good = on_known_good;
+	ks->setup.database.list_import = on_list_import;
 	ks->setup.database.context = ks;
 	ks->shown = shown_new();
 	ks->last_showing = &ks->showings;
@@ -696,9 +623,16 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 	jobs_init(&ks->queue);
 	jobs_init(&ks->done);
 	ENSURE(pthread_mutex_init(&ks->lock, NULL) == 0);
-	init_news(&ks->news);
+	ENSURE(pthread_cond_init(&ks->news, NULL) == 0);
 	ENSURE(uv_async_init(&setup->loop->uv, &ks->async, on_async) == 0);
 	timer_set(&setup->loop->timers, &ks->expire, EXPIRE_MS);
+	ks->shelver = shelver_open(&(struct shelver_setup){.dir = setup->database.dir,
+		.clock = &setup->loop->clock,
+		.put = on_put,
+		.drop = on_drop,
+		.failed = on_shelf_failed,
+		.all = on_all,
+		.context = ks});
 	start_thread(ks);
 	return ks;
 }
@@ -711,7 +645,8 @@ bool keeper_store_is_linked(const struct keeper_store *ks)
 void keeper_store_status(struct keeper_store *ks, struct record *r)
 {
 	size_t queued;
-	uint64_t batches, worked, size, image_bytes, n_lists;
+	uint64_t batches, worked, size;
+	size_t image_bytes, n_lists;
 
 	MAGIC_ENSURE(ks, KEEPER_STORE_MAGIC);
 	pthread_mutex_lock(&ks->lock);
@@ -719,9 +654,8 @@ void keeper_store_status(struct keeper_store *ks, struct record *r)
 	batches = ks->batches;
 	worked = ks->worked;
 	size = ks->size_bytes;
-	image_bytes = ks->image_bytes;
-	n_lists = ks->n_lists;
 	pthread_mutex_unlock(&ks->lock);
+	image_bytes = shelver_size(ks->shelver, &n_lists);
 	record_number(r, "file_bytes", (int64_t)size);
 	record_number(r, "queued", (int64_t)queued);
 	record_number(r, "requests", (int64_t)ks->asked);
@@ -754,6 +688,7 @@ void keeper_store_close(struct keeper_store **owner)
 	pthread_cond_signal(&ks->news);
 	pthread_mutex_unlock(&ks->lock);
 	ENSURE(pthread_join(ks->thread, NULL) == 0);
+	shelver_close(&ks->shelver);
 	while (ks->links)
 		link_end(ks->links);
 	for (struct job *job; (job = jobs_take(&ks->done));)

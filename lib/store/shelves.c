@@ -11,6 +11,8 @@ struct listed {
 	char name[LIST_NAME_MAX + 1];
 	uint64_t due_ms; /* UINT64_MAX: nothing is to be told */
 	bool reread;     /* it is read anew then; single changes are in that */
+	bool importing;
+	size_t n_imported; /* changes of the import under way */
 };
 
 struct shelves {
@@ -92,6 +94,13 @@ void shelves_free(struct shelves **shelves)
 	*shelves = NULL;
 }
 
+/* Each counts a little for an import: so many of them are read faster than they are put in. */
+static void count_change(struct listed *list)
+{
+	if (list->importing && ++list->n_imported > SHELF_CHANGES_MAX)
+		list->reread = true;
+}
+
 void shelves_change(struct shelves *shelves, struct span name, enum image_kind kind,
 	const struct image_item *item, uint64_t now_ms)
 {
@@ -99,19 +108,34 @@ void shelves_change(struct shelves *shelves, struct span name, enum image_kind k
 
 	if (!list)
 		return;
-	shelf_change(list->shelf, kind, item);
+	count_change(list);
+	if (!list->reread)
+		shelf_change(list->shelf, kind, item);
 	if (list->due_ms == UINT64_MAX)
 		list->due_ms = now_ms + SHELVES_MS;
 }
 
-void shelves_reread(struct shelves *shelves, struct span name, bool at_once, uint64_t now_ms)
+void shelves_reread(struct shelves *shelves, struct span name, uint64_t now_ms)
 {
 	struct listed *list = list_of(shelves, name);
 
 	if (!list)
 		return;
 	list->reread = true;
-	list->due_ms = now_ms + (at_once ? 0 : SHELVES_IMPORT_MS);
+	if (!list->importing)
+		list->due_ms = now_ms;
+}
+
+void shelves_import(struct shelves *shelves, struct span name, bool is_last, uint64_t now_ms)
+{
+	struct listed *list = list_of(shelves, name);
+
+	if (!list)
+		return;
+	if (!list->importing)
+		list->n_imported = 0;
+	list->importing = !is_last;
+	list->due_ms = now_ms + (is_last ? 0 : SHELVES_IMPORT_MS);
 }
 
 static void run_list(struct listed *list, uint64_t now_ms)
@@ -125,7 +149,7 @@ static void run_list(struct listed *list, uint64_t now_ms)
 		list->due_ms = now_ms + SHELVES_RETRY_MS;
 		return;
 	}
-	list->reread = false;
+	list->reread = list->importing = false;
 	list->due_ms = shelf_is_behind(list->shelf) ? now_ms : UINT64_MAX;
 }
 

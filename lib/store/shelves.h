@@ -1,6 +1,6 @@
 /*
  * shelves: the images of all lists where they are made, one shelf (lib/list/shelf.h) for each list:
- * in the keeper, on the thread that owns the store's database, or wherever else one can walk along
+ * in the keeper (shelver.h), or wherever else one can walk along
  * a list. Changes gather for SHELVES_MS, so that many in a row are told as one; a list that is
  * filled by an import is read once, when the import ends or has been silent for SHELVES_IMPORT_MS.
  */
@@ -30,10 +30,14 @@ struct shelves_setup {
 struct shelves *shelves_new(const struct shelves_setup *setup);
 void shelves_free(struct shelves **shelves);
 
-/* A list is there, or something in it has changed. now_ms: by any clock, always the same. */
+/* Something in a list has changed; it is there, or so much in it has changed that it is read anew.
+ * now_ms: by any clock, always the same. */
 void shelves_change(struct shelves *shelves, struct span list, enum image_kind kind,
 	const struct image_item *item, uint64_t now_ms);
-void shelves_reread(struct shelves *shelves, struct span list, bool at_once, uint64_t now_ms);
+void shelves_reread(struct shelves *shelves, struct span list, uint64_t now_ms);
+
+/* An import goes on: what changes is told when it has ended, or is silent. */
+void shelves_import(struct shelves *shelves, struct span list, bool is_last, uint64_t now_ms);
 
 /* Tells what is due. Where a list of millions is behind it does a piece of the work. */
 void shelves_run(struct shelves *shelves, uint64_t now_ms);

@@ -54,9 +54,15 @@ static void plain_lists(void **state)
 	IMPORTS(LIST_MAIL, "a#b@x.example # why\n\"a b\"@x.example ; c\n@x.example",
 		"1[a#b@x.example|why|0]2[\"a b\"@x.example|c|0]3[@x.example||0]");
 	IMPORTS(LIST_TEXT, "buy now, cheap ; spam\na #b\n", "1[buy now, cheap|spam|0]2[a|b|0]");
-	IMPORTS(LIST_CIDR, "192.0.2.1 ; a\x01" "z\n ; x\n192.0.2.2 ; \xff\n", "1!3!");
+	IMPORTS(LIST_CIDR,
+		"192.0.2.1 ; a\x01"
+		"z\n ; x\n192.0.2.2 ; \xff\n",
+		"1!3!");
 	IMPORTS(LIST_CIDR, "", "");
-	IMPORTS(LIST_CIDR, "\xff\xfe" "1", "refused");
+	IMPORTS(LIST_CIDR,
+		"\xff\xfe"
+		"1",
+		"refused");
 }
 
 static void spamhaus_drop(void **state)
@@ -110,6 +116,24 @@ static void json(void **state)
 	IMPORTS(LIST_TEXT, "[spam] buy\n", "1[[spam] buy||0]");
 }
 
+static void what_looks_like_a_comment_is_exported(void **state)
+{
+	static const char *const texts[] = {"// x", "# x", "; x"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct buffer file = BUFFER_INIT(4096);
+		char wanted[32];
+
+		assert_true(buffer_add_text(&file, "item,reason\n"));
+		assert_true(list_export_field(span_text(texts[i]), &file));
+		assert_true(buffer_add_text(&file, ",\n"));
+		snprintf(wanted, sizeof(wanted), "2[%s||0]", texts[i]);
+		IMPORTS(LIST_TEXT, buffer_string(&file), wanted);
+		buffer_free(&file);
+	}
+}
+
 static void what_is_exported_is_imported(void **state)
 {
 	static const char *const texts[] = {
@@ -146,6 +170,7 @@ int main(void)
 		cmocka_unit_test(hosts_files),
 		cmocka_unit_test(json),
 		cmocka_unit_test(what_is_exported_is_imported),
+		cmocka_unit_test(what_looks_like_a_comment_is_exported),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, tear_down);

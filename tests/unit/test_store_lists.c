@@ -243,9 +243,12 @@ static void a_worker_may_not_protect(void **state)
 	struct fixture *f = *state;
 
 	both(f);
+	keeper_store_declare(f->play.keeper, SPAN("list blocked cidr\n"));
 	tell(f, "protected", "192.0.2.0/24", "", 0);
+	tell(f, "invented", "192.0.2.1", "", 0);
 	tell(f, "blocked", "192.0.2.1", "yes", 0);
 	AWAIT(f, "192.0.2.1", "yes");
+	assert_null(reason_of(f, "invented", "192.0.2.1"));
 	assert_null(reason_of(f, "protected", "192.0.2.1"));
 }
 
