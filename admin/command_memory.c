@@ -166,7 +166,9 @@ static int greylist_page(struct errand *e, const char **after)
 		return CLI_UNREACHABLE;
 	print_page(e, items);
 	*after = NULL;
-	if (strcmp(json_text(page, "more"), "yes") == 0)
+	if (json_get(page, "next")) /* Redis, which has no order of keys */
+		*after = json_text(page, "next");
+	else if (strcmp(json_text(page, "more"), "yes") == 0)
 		for (const struct json *item = items->first; item; item = item->next)
 			*after = json_text(item, "key");
 	return CLI_OK;

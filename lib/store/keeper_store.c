@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/fail.h"
@@ -32,6 +33,16 @@ static const bool of_workers[STORE_KIND_COUNT] = {[STORE_PING] = true,
 	[STORE_RATE_CHARGE] = true,
 	[STORE_REP_LOOK] = true,
 	[STORE_REP_ADD] = true};
+
+/* Those that nobody waits for: they may wait for others, so that a commit and a wake serve many.
+ * What is asked takes them along, for the order stays. */
+static const bool is_patient[STORE_KIND_COUNT] = {[STORE_DMARC_ADD] = true,
+	[STORE_GREY_TRIED] = true,
+	[STORE_GREY_PASSED] = true,
+	[STORE_RATE_CHARGE] = true,
+	[STORE_REP_ADD] = true};
+
+enum { GATHER_MS = 200, GATHER_MAX = 256 };
 
 /* A request on its way through. */
 struct job {
@@ -96,6 +107,7 @@ struct keeper_store {
 	struct showing *showings, **last_showing;
 	struct buffer declared; /* not taken by the thread yet */
 	bool is_declared, expiry_due, ending;
+	bool hurry; /* the queue holds something that somebody waits for, or a lot */
 	uint64_t batches, worked, size_bytes;
 };
 
@@ -280,6 +292,7 @@ static size_t take_batch(struct keeper_store *ks, struct job **batch)
 
 	while (n < KEEPER_STORE_BATCH_MAX && ks->queue.n)
 		batch[n++] = jobs_take(&ks->queue);
+	ks->hurry = ks->queue.n > 0;
 	return n;
 }
 
@@ -311,11 +324,30 @@ static void hand_back(
 		uv_async_send(&ks->async);
 }
 
+/* With the lock held: until somebody wants an answer, or there has been time for more to come. */
+static void gather(struct keeper_store *ks)
+{
+	struct timespec until;
+
+	ENSURE(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+	until.tv_sec += (time_t)(ks->setup.gather_ms / 1000);
+	until.tv_nsec += (long)(ks->setup.gather_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	while (!ks->hurry && !ks->expiry_due && !ks->ending && !ks->is_declared &&
+		pthread_cond_timedwait(&ks->news, &ks->lock, &until) == 0) {
+	}
+}
+
 /* With the lock held. false: it is time to end, and nothing is left to do. */
 static bool wait_for_work(struct keeper_store *ks)
 {
 	while (!ks->queue.n && !ks->expiry_due && !ks->ending && !ks->is_declared)
 		pthread_cond_wait(&ks->news, &ks->lock);
+	if (ks->queue.n)
+		gather(ks);
 	return ks->queue.n || !ks->ending;
 }
 
@@ -401,7 +433,7 @@ static void send_answer(
 /* false: too much waits already. */
 static bool enqueue(struct keeper_store *ks, struct job *job)
 {
-	bool room;
+	bool room, patient = is_patient[job->work.kind];
 
 	pthread_mutex_lock(&ks->lock);
 	/* Answers that are not fetched count too: they are the same jobs. */
@@ -409,7 +441,10 @@ static bool enqueue(struct keeper_store *ks, struct job *job)
 	       ks->queue.bytes + ks->done.bytes + job->size <= KEEPER_STORE_QUEUE_BYTES_MAX;
 	if (room)
 		jobs_add(&ks->queue, job);
-	pthread_cond_signal(&ks->news);
+	if (!patient || ks->queue.n >= GATHER_MAX)
+		ks->hurry = true;
+	if (ks->hurry || ks->queue.n == 1)
+		pthread_cond_signal(&ks->news);
 	pthread_mutex_unlock(&ks->lock);
 	ks->asked++;
 	ks->refused += !room;
@@ -600,12 +635,25 @@ static void on_expire(struct timer *timer)
 	timer_set(&ks->setup.loop->timers, &ks->expire, EXPIRE_MS);
 }
 
+/* On the clock that gather waits by. */
+static void init_news(pthread_cond_t *news)
+{
+	pthread_condattr_t attributes;
+
+	ENSURE(pthread_condattr_init(&attributes) == 0);
+	ENSURE(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+	ENSURE(pthread_cond_init(news, &attributes) == 0);
+	pthread_condattr_destroy(&attributes);
+}
+
 struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 {
 	struct keeper_store *ks = memory_zeroed(sizeof(*ks));
 
 	ks->magic = KEEPER_STORE_MAGIC;
 	ks->setup = *setup;
+	if (!setup->gather_ms)
+		ks->setup.gather_ms = GATHER_MS;
 	ks->setup.database.clock = &setup->loop->clock;
 	ks->setup.database.notice = on_notice;
 	ks->setup.database.list_change = on_list_change;
@@ -623,7 +671,7 @@ struct keeper_store *keeper_store_open(const struct keeper_store_setup *setup)
 	jobs_init(&ks->queue);
 	jobs_init(&ks->done);
 	ENSURE(pthread_mutex_init(&ks->lock, NULL) == 0);
-	ENSURE(pthread_cond_init(&ks->news, NULL) == 0);
+	init_news(&ks->news);
 	ENSURE(uv_async_init(&setup->loop->uv, &ks->async, on_async) == 0);
 	timer_set(&setup->loop->timers, &ks->expire, EXPIRE_MS);
 	ks->shelver = shelver_open(&(struct shelver_setup){.dir = setup->database.dir,

@@ -191,8 +191,10 @@ static void store_path(const struct house *house, char path[96])
 
 void house_store_begins(struct house *house)
 {
-	struct keeper_store_setup setup = {
-		.loop = &house->loop, .log = &house->log, .on_answer = on_store_answer};
+	struct keeper_store_setup setup = {.loop = &house->loop,
+		.log = &house->log,
+		.on_answer = on_store_answer,
+		.gather_ms = 1};
 	char path[96];
 	int pair[2];
 

@@ -84,7 +84,8 @@ void store_play_keeper(struct store_play *play, const struct database_setup *lim
 		.log = &play->log,
 		.on_answer = on_answer,
 		.on_known_good = on_known_good,
-		.context = play};
+		.context = play,
+		.gather_ms = play->gather_ms ? play->gather_ms : 1};
 
 	if (limits)
 		setup.database = *limits;

@@ -12,6 +12,7 @@
 #include "lib/store/keeper_store.h"
 
 struct store_play {
+	uint64_t gather_ms; /* as keeper_store_setup has it; 0: 1 */
 	struct loop loop;
 	struct log log;
 	int log_fds[2]; /* what was logged: lines to be read */

@@ -542,6 +542,44 @@ static void a_keeper_that_ends_writes_what_it_has(void **state)
 	assert_in_range(number_of(f, "messages"), 1, 500);
 }
 
+static long long transactions(struct fixture *f)
+{
+	struct arena *arena = arena_new(4096);
+	struct record r;
+	long long number;
+
+	record_init(&r, true, 4096);
+	keeper_store_status(f->play.keeper, &r);
+	number = json_number(json_read(arena, record_finish(&r)), "transactions");
+	record_free(&r);
+	arena_free(&arena);
+	return number;
+}
+
+/* One at a time, as messages come: they wait for each other, and go along with what is asked. */
+static void what_is_told_is_written_together(void **state)
+{
+	struct fixture *f = *state;
+	long long before;
+
+	f->play.gather_ms = 3600 * 1000;
+	both(f);
+	ping(f, 0);
+	before = transactions(f);
+	for (int i = 0; i < 50; i++) {
+		tell(f);
+		loop_turn(&f->play.loop, false);
+	}
+	assert_int_equal(told(f, "told_waiting"), 50);
+	assert_int_equal(transactions(f), before);
+	ping(f, 0);
+	STORE_PLAY_UNTIL(&f->play, told(f, "told_waiting") == 0);
+	assert_in_range(transactions(f), before + 1, before + 2);
+	for (int i = 0; i < 300; i++)
+		tell(f);
+	STORE_PLAY_UNTIL(&f->play, told(f, "told_waiting") < 300);
+}
+
 static void a_full_disk_is_no_end(void **state)
 {
 	struct fixture *f = *state;
@@ -610,6 +648,7 @@ int main(void)
 		TEST(the_keeper_survives_a_worker_that_lies),
 		TEST(a_worker_that_goes_is_not_answered),
 		TEST(a_keeper_that_ends_writes_what_it_has),
+		TEST(what_is_told_is_written_together),
 		TEST(a_full_disk_is_no_end),
 		TEST(a_damaged_file_is_told),
 	};
