@@ -996,6 +996,65 @@ static void test_greed(void **state)
 	liar_end(&l);
 }
 
+/* It keeps us busy with what is no task of its own, or with one word. */
+static void test_chatter(void **state)
+{
+	static const struct {
+		uint32_t type;
+		unsigned fine;
+		struct span payload;
+	} words[] = {{WIRE_RESULT, 16, {"x", 1}}, {WIRE_WANTS, 16, {"\1\1\0\0\0\1\0\0\0x", 10}},
+		{WIRE_TIRED, 1, {"", 0}}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		struct liar l;
+		struct ask a;
+		int one;
+
+		liar_start(&l);
+		ask_start(&a, l.f, "a");
+		a.silent = true;
+		one = liar_fork(&l, 1);
+		for (unsigned n = 0; n < words[i].fine; n++)
+			liar_says(one, words[i].type, 77, words[i].payload);
+		liar_says(one, WIRE_WANTS, 1, SPAN("\1\1\0\0\0\1\0\0\0x"));
+		assert_true(turn_while(l.f, &a.n_wants, 1));
+		assert_int_equal(count(l.f, "nonsense"), 0);
+		liar_says(one, words[i].type, 77, words[i].payload);
+		await_count(l.f, "nonsense", 1);
+		authn_cancel(&a.task);
+		close(one);
+		liar_end(&l);
+	}
+}
+
+/* What was on its way when a task was cancelled is no chatter. */
+static void test_late_words(void **state)
+{
+	struct liar l;
+	struct ask a[WIRE_TASKS_MAX];
+	int one;
+
+	(void)state;
+	liar_start(&l);
+	for (size_t i = 0; i < COUNT_OF(a); i++)
+		ask_start(&a[i], l.f, "a");
+	one = liar_fork(&l, 1);
+	for (int i = 0; i < 10; i++)
+		loop_turn(&l.f->loop, false);
+	for (size_t i = 1; i < COUNT_OF(a); i++)
+		authn_cancel(&a[i].task);
+	for (uint32_t i = WIRE_TASKS_MAX; i > 0; i--) {
+		liar_says(one, WIRE_RESULT, i, SPAN("late"));
+		loop_turn(&l.f->loop, false);
+	}
+	expect(&a[0], "late");
+	assert_int_equal(count(l.f, "nonsense"), 0);
+	close(one);
+	liar_end(&l);
+}
+
 /* It answers for what others are asked. */
 static void test_answer_for_another(void **state)
 {
@@ -1187,6 +1246,8 @@ int main(void)
 		cmocka_unit_test(test_away),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_greed),
+		cmocka_unit_test(test_chatter),
+		cmocka_unit_test(test_late_words),
 		cmocka_unit_test(test_answer_for_another),
 		cmocka_unit_test(test_more_than_one_runner_takes),
 		cmocka_unit_test(test_chaos),
