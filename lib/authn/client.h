@@ -77,11 +77,15 @@ struct link {
 	unsigned n_taken;     /* tasks in all */
 	struct authn_ask *first_talker, **last_talker;
 	struct buffer out; /* gathered, or not taken by the kernel yet */
-	bool blocked;      /* the kernel had no room: wait for it */
+	bool blocked;      /* wait until the kernel has room, or for others' turn */
+	bool full;         /* it had none for all of the last write */
 	struct buffer in;  /* the beginning of a frame */
 	bool sync_owed;    /* SYNC was sent, SYNCED has not come */
 	bool unsynced;     /* something was sent since the last SYNC */
 	bool quiet;        /* for a while already: new tasks go elsewhere */
+	bool tired;        /* it has said so */
+	unsigned n_strays; /* frames of it for tasks that it does not have */
+	unsigned n_cancelled;
 	uint64_t progress_ms;
 	struct timer timer; /* silence; LOST: the parent's word does not come */
 };

@@ -702,6 +702,32 @@ static void test_stall_in_body(void **state)
 	teardown(f);
 }
 
+/* That the kernel has room for more is not the runner's doing: new tasks, one now and then, must
+ * not make one that hangs look alive. */
+static void test_stall_while_more_comes(void **state)
+{
+	struct fixture *f = setup();
+	struct ask first, bad, more[30];
+
+	(void)state;
+	ask_start(&first, f, "first");
+	expect(&first, "first");
+	ask_start(&bad, f, "hang");
+	for (int i = 0; i < 100; i++)
+		loop_turn(&f->loop, false);
+	for (size_t i = 0; i < COUNT_OF(more); i++) {
+		ask_start(&more[i], f, "more");
+		for (int turn = 0; turn < 10; turn++)
+			loop_turn(&f->loop, false);
+		pass_time(f, 90);
+	}
+	assert_true(count(f, "stalls") >= 1);
+	for (size_t i = 0; i < COUNT_OF(more); i++)
+		expect(&more[i], "more");
+	authn_cancel(&bad.task);
+	teardown(f);
+}
+
 static void test_cancel(void **state)
 {
 	struct fixture *f = setup();
@@ -1002,6 +1028,65 @@ static void test_greed(void **state)
 	liar_end(&l);
 }
 
+/* It keeps us busy with what is no task of its own, or with one word. */
+static void test_chatter(void **state)
+{
+	static const struct {
+		uint32_t type;
+		unsigned fine;
+		struct span payload;
+	} words[] = {{WIRE_RESULT, 16, {"x", 1}}, {WIRE_WANTS, 16, {"\1\1\0\0\0\1\0\0\0x", 10}},
+		{WIRE_TIRED, 1, {"", 0}}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		struct liar l;
+		struct ask a;
+		int one;
+
+		liar_start(&l);
+		ask_start(&a, l.f, "a");
+		a.silent = true;
+		one = liar_fork(&l, 1);
+		for (unsigned n = 0; n < words[i].fine; n++)
+			liar_says(one, words[i].type, 77, words[i].payload);
+		liar_says(one, WIRE_WANTS, 1, SPAN("\1\1\0\0\0\1\0\0\0x"));
+		assert_true(turn_while(l.f, &a.n_wants, 1));
+		assert_int_equal(count(l.f, "nonsense"), 0);
+		liar_says(one, words[i].type, 77, words[i].payload);
+		await_count(l.f, "nonsense", 1);
+		authn_cancel(&a.task);
+		close(one);
+		liar_end(&l);
+	}
+}
+
+/* What was on its way when a task was cancelled is no chatter. */
+static void test_late_words(void **state)
+{
+	struct liar l;
+	struct ask a[WIRE_TASKS_MAX];
+	int one;
+
+	(void)state;
+	liar_start(&l);
+	for (size_t i = 0; i < COUNT_OF(a); i++)
+		ask_start(&a[i], l.f, "a");
+	one = liar_fork(&l, 1);
+	for (int i = 0; i < 10; i++)
+		loop_turn(&l.f->loop, false);
+	for (size_t i = 1; i < COUNT_OF(a); i++)
+		authn_cancel(&a[i].task);
+	for (uint32_t i = WIRE_TASKS_MAX; i > 0; i--) {
+		liar_says(one, WIRE_RESULT, i, SPAN("late"));
+		loop_turn(&l.f->loop, false);
+	}
+	expect(&a[0], "late");
+	assert_int_equal(count(l.f, "nonsense"), 0);
+	close(one);
+	liar_end(&l);
+}
+
 /* It answers for what others are asked. */
 static void test_answer_for_another(void **state)
 {
@@ -1186,6 +1271,7 @@ int main(void)
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_stall_in_body),
+		cmocka_unit_test(test_stall_while_more_comes),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_half_a_message),
 		cmocka_unit_test(test_killed_runner),
@@ -1193,6 +1279,8 @@ int main(void)
 		cmocka_unit_test(test_away),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_greed),
+		cmocka_unit_test(test_chatter),
+		cmocka_unit_test(test_late_words),
 		cmocka_unit_test(test_answer_for_another),
 		cmocka_unit_test(test_more_than_one_runner_takes),
 		cmocka_unit_test(test_chaos),
