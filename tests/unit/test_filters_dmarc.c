@@ -280,14 +280,14 @@ static void test_several_domains(void **state)
 /* Whoever writes From does not choose not to be judged. */
 static void test_what_cannot_be_judged(void **state)
 {
-	static const char *const fail[] = {"a@a.example, b@b.example, c@example.com, d@d.example, "
-					   "e@e.example",
+	static const char *const fail[] = {("a@a.example, b@b.example, c@example.com, d@d.example, "
+					    "e@e.example"),
 		"a@*.example.com", "a@\351.example.com", "a@b(x).example.com", "a@example(x).com",
 		"<a@example.com@plain.example>", "a@example.com @ plain.example",
 		"\"a\"@example.com@plain.example",
 		"a@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com"};
-	static const char *const permerror[] = {"a@a.example, b@b.example, c@c.example, "
-						"d@d.example, e@example.com",
+	static const char *const permerror[] = {("a@a.example, b@b.example, c@c.example, "
+						 "d@d.example, e@example.com"),
 		"a@\"example.com\"", "a@x\\", "x@a.example|||||||||x@example.com"};
 	struct buffer text = BUFFER_INIT(64 * 1024);
 
