@@ -38,11 +38,36 @@ static void end(struct questions *all)
 		all->ended(all);
 }
 
+static size_t size_of(const struct dns_query *query)
+{
+	size_t size = query->n_records * sizeof(*query->records);
+
+	for (size_t i = 0; i < query->n_records; i++)
+		size += query->records[i].name.len + query->records[i].text.len +
+			query->records[i].rdata.len;
+	return size;
+}
+
+static bool is_too_much(const struct questions *all)
+{
+	return all->bytes > QUESTIONS_BYTES_MAX;
+}
+
+static void count(struct questions *all, const struct dns_query *query)
+{
+	if (is_too_much(all))
+		return;
+	all->bytes += size_of(query);
+	for (struct question *q = all->first; is_too_much(all) && q; q = q->next)
+		dns_cancel(&q->query);
+}
+
 /* `answered` may ask more, which is counted before this one is taken off. */
 static void take_answer(struct question *question)
 {
 	struct questions *all = question->all;
 
+	count(all, &question->query);
 	if (!all->cancelled)
 		all->answered(question);
 	all->under_way--;
@@ -87,12 +112,14 @@ static uint64_t stranger_of(const struct call *call)
 	return span_hash(span_make((const char *)ip->bytes, len), key) | 1;
 }
 
-static bool start(struct dns *dns, struct dns_query *query)
+static bool start(const struct questions *all, struct dns_query *query)
 {
-	if (dns)
+	struct dns *dns = call_home(all->call)->dns;
+
+	if (dns && !is_too_much(all))
 		return dns_start(dns, query);
 	query->outcome = DNS_FAILED;
-	query->error = "there is no DNS here";
+	query->error = dns ? "the answers to others were too long" : "there is no DNS here";
 	return true;
 }
 
@@ -111,7 +138,7 @@ void question_ask(struct questions *all, struct span name, enum dns_type type, u
 	question->query.done = on_done;
 	question->query.context = question;
 	all->under_way++;
-	if (start(call_home(all->call)->dns, &question->query))
+	if (start(all, &question->query))
 		take_answer(question);
 }
 

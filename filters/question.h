@@ -28,7 +28,12 @@ struct questions {
 	struct question *first;
 	unsigned under_way;
 	bool cancelled;
+	size_t bytes; /* of all answers */
 };
+
+/* Memory for the answers of a call, which it keeps as long as its message is under way. Many times
+ * what honest domains have; nobody knows the answer to what is asked beyond. */
+enum { QUESTIONS_BYTES_MAX = 512 * 1024 };
 
 struct question {
 	struct dns_query query; /* outcome and records */

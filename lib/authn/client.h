@@ -83,6 +83,9 @@ struct link {
 	bool sync_owed;    /* SYNC was sent, SYNCED has not come */
 	bool unsynced;     /* something was sent since the last SYNC */
 	bool quiet;        /* for a while already: new tasks go elsewhere */
+	bool tired;        /* it has said so */
+	unsigned n_strays; /* frames of it for tasks that it does not have */
+	unsigned n_cancelled;
 	uint64_t progress_ms;
 	struct timer timer; /* silence; LOST: the parent's word does not come */
 };

@@ -27,6 +27,8 @@ enum {
 	PUMP_BYTES = 1024 * 1024, /* in a round of the loop */
 	KEEP_BYTES = 256 * 1024,  /* a buffer that has grown beyond is given back */
 	READS_PER_TURN = 16,
+	STRAYS_MAX = 16,      /* frames for no task of the link, */
+	STRAYS_OF_CANCEL = 4, /* and such that were on their way when it was cancelled */
 	REQUEST_BYTES_MAX = 32 * 1024 * 1024 /* header sections in one runner */
 };
 
@@ -257,6 +259,7 @@ void link_cancel(struct authn_ask *ask)
 
 	if (!ask->begun || link->state == LINK_LOST)
 		return;
+	link->n_cancelled++;
 	put_head(link, WIRE_CANCEL, ask->id, 0);
 	crew_work_soon(link->authn);
 }
@@ -299,6 +302,12 @@ static struct authn_ask *ask_of(struct link *link, uint32_t id)
 
 /* --- reading --- */
 
+/* Each costs a look at all tasks, so one that speaks of nothing but others' would keep us busy. */
+static bool may_stray(struct link *link)
+{
+	return ++link->n_strays <= STRAYS_MAX + (uint64_t)STRAYS_OF_CANCEL * link->n_cancelled;
+}
+
 static bool on_wants(struct link *link, const struct wire_frame *frame)
 {
 	struct authn_ask *ask = ask_of(link, frame->task);
@@ -308,7 +317,7 @@ static bool on_wants(struct link *link, const struct wire_frame *frame)
 	if (!wire_wants_read(frame->payload, wants, &n))
 		return false;
 	if (!ask)
-		return true;
+		return may_stray(link);
 	ask->n_wanted += n;
 	if (ask->n_wanted > ANSWERS_MAX)
 		return false;
@@ -326,7 +335,7 @@ static bool on_frame(struct link *link, const struct wire_frame *frame)
 	case WIRE_RESULT:
 		ask = ask_of(link, frame->task);
 		if (!ask)
-			return true;
+			return may_stray(link);
 		ask_done(ask, AUTHN_ANSWERED, frame->payload);
 		crew_on_idle(link);
 		return true;
@@ -336,6 +345,9 @@ static bool on_frame(struct link *link, const struct wire_frame *frame)
 		link->sync_owed = false;
 		return true;
 	case WIRE_TIRED:
+		if (link->tired)
+			return false;
+		link->tired = true;
 		if (link->state == LINK_OPEN)
 			link->state = LINK_LEAVING;
 		crew_on_idle(link);

@@ -191,6 +191,9 @@ static void on_answer(void *arg, int rcode, void *packet, int packet_len, int se
 	} else if (rcode != 0 || !packet || packet_len <= 0) {
 		query->outcome = DNS_FAILED;
 		query->error = "no server gave an answer";
+	} else if (query->stranger && packet_len > DNS_STRANGER_ANSWER_MAX) {
+		query->outcome = DNS_FAILED;
+		query->error = "the answer is too long";
 	} else {
 		dns_answer_read(query, span_make(packet, (size_t)packet_len));
 		query->secure = security == SEC_SECURE && query->outcome != DNS_FAILED;

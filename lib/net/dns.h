@@ -42,6 +42,8 @@ enum {
 	DNS_RECORDS_MAX = 256,     /* of an answer; more are left out */
 	DNS_UNDER_WAY_MAX = 8192,  /* questions in libunbound, and in line; more are refused */
 	DNS_DESCRIPTORS_MAX = 272, /* what one `struct dns` may have open at once */
+	/* Bytes of a whole answer about a name that a stranger chose; what is longer has failed. */
+	DNS_STRANGER_ANSWER_MAX = 16 * 1024
 };
 
 /* IANA's numbers. Others may be asked for with a cast: their records have `rdata` alone. */

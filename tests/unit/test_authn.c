@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,6 +53,8 @@ static void misbehave(const struct played *p)
 	if (asks(p, "eat"))
 		for (;;)
 			memset(memory_new(16 * 1024 * 1024), 1, 16 * 1024 * 1024);
+	if (asks(p, "sysinfo"))
+		(void)!syscall(SYS_sysinfo, &(struct sysinfo){0});
 	if (asks(p, "open"))
 		(void)!open("/etc/passwd", O_RDONLY);
 	if (asks(p, "socket"))
@@ -611,6 +614,18 @@ static void test_sandbox(void **state)
 	}
 }
 
+/* What glibc itself calls: a sanitizer's qsort does not, so a real one is not enough of a test. */
+static void test_what_is_allowed(void **state)
+{
+	struct fixture *f = setup();
+	struct ask a;
+
+	(void)state;
+	ask_start(&a, f, "sysinfo");
+	expect(&a, "sysinfo");
+	teardown(f);
+}
+
 static void test_memory(void **state)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -1028,6 +1043,65 @@ static void test_greed(void **state)
 	liar_end(&l);
 }
 
+/* It keeps us busy with what is no task of its own, or with one word. */
+static void test_chatter(void **state)
+{
+	static const struct {
+		uint32_t type;
+		unsigned fine;
+		struct span payload;
+	} words[] = {{WIRE_RESULT, 16, {"x", 1}}, {WIRE_WANTS, 16, {"\1\1\0\0\0\1\0\0\0x", 10}},
+		{WIRE_TIRED, 1, {"", 0}}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		struct liar l;
+		struct ask a;
+		int one;
+
+		liar_start(&l);
+		ask_start(&a, l.f, "a");
+		a.silent = true;
+		one = liar_fork(&l, 1);
+		for (unsigned n = 0; n < words[i].fine; n++)
+			liar_says(one, words[i].type, 77, words[i].payload);
+		liar_says(one, WIRE_WANTS, 1, SPAN("\1\1\0\0\0\1\0\0\0x"));
+		assert_true(turn_while(l.f, &a.n_wants, 1));
+		assert_int_equal(count(l.f, "nonsense"), 0);
+		liar_says(one, words[i].type, 77, words[i].payload);
+		await_count(l.f, "nonsense", 1);
+		authn_cancel(&a.task);
+		close(one);
+		liar_end(&l);
+	}
+}
+
+/* What was on its way when a task was cancelled is no chatter. */
+static void test_late_words(void **state)
+{
+	struct liar l;
+	struct ask a[WIRE_TASKS_MAX];
+	int one;
+
+	(void)state;
+	liar_start(&l);
+	for (size_t i = 0; i < COUNT_OF(a); i++)
+		ask_start(&a[i], l.f, "a");
+	one = liar_fork(&l, 1);
+	for (int i = 0; i < 10; i++)
+		loop_turn(&l.f->loop, false);
+	for (size_t i = 1; i < COUNT_OF(a); i++)
+		authn_cancel(&a[i].task);
+	for (uint32_t i = WIRE_TASKS_MAX; i > 0; i--) {
+		liar_says(one, WIRE_RESULT, i, SPAN("late"));
+		loop_turn(&l.f->loop, false);
+	}
+	expect(&a[0], "late");
+	assert_int_equal(count(l.f, "nonsense"), 0);
+	close(one);
+	liar_end(&l);
+}
+
 /* It answers for what others are asked. */
 static void test_answer_for_another(void **state)
 {
@@ -1209,6 +1283,7 @@ int main(void)
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_all_ways_to_end),
 		cmocka_unit_test(test_sandbox),
+		cmocka_unit_test(test_what_is_allowed),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_stall_in_body),
@@ -1220,6 +1295,8 @@ int main(void)
 		cmocka_unit_test(test_away),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_greed),
+		cmocka_unit_test(test_chatter),
+		cmocka_unit_test(test_late_words),
 		cmocka_unit_test(test_answer_for_another),
 		cmocka_unit_test(test_more_than_one_runner_takes),
 		cmocka_unit_test(test_chaos),

@@ -253,6 +253,46 @@ static void test_deadline(void **state)
 	assert_fact(play, "dmarc.policy", "failed: timed out");
 }
 
+/* Adds a TXT record of about so many bytes. */
+static void long_text(const char *name, size_t bytes)
+{
+	char x[201] = {0};
+	struct buffer zone = BUFFER_INIT(64 * 1024);
+
+	memset(x, 'x', sizeof(x) - 1);
+	assert_true(buffer_print(&zone, "%s TXT 60", name));
+	for (size_t size = 0; size < bytes; size += sizeof(x))
+		assert_true(buffer_print(&zone, " \"%s\"", x));
+	assert_true(buffer_add(&zone, SPAN("\n\0")));
+	dns_play_zone(play->names, buffer_span(&zone).at);
+	buffer_free(&zone);
+}
+
+/* What a message can have us remember of DNS is bounded, however many names it brings along. */
+static void test_long_answers(void **state)
+{
+	(void)state;
+	found("none", "none", "none", "none");
+	long_text("_dmarc.long.example", 20000);
+	from("a@long.example");
+	assert_fact(play, "dmarc.policy",
+		"failed: DNS, TXT of _dmarc.long.example: the answer is too long");
+	assert_fact(play, "dmarc", "temperror");
+	for (char of = 'a'; of <= 'd'; of++)
+		for (unsigned label = 0; label < 6; label++) {
+			const char *name = "example";
+
+			for (unsigned i = 0; i < label; i++)
+				name = arena_print(play->arena, "%c.%s", of, name);
+			if (label)
+				long_text(arena_print(play->arena, "_dmarc.%s", name), 15000);
+		}
+	from("a@a.a.a.a.a.example, b@b.b.b.b.b.example, c@c.c.c.c.c.example");
+	assert_fact(play, "dmarc", "none");
+	from("a@a.a.a.a.a.example, b@b.b.b.b.b.example, c@c.c.c.c.c.example, d@d.d.d.d.d.example");
+	assert_fact(play, "dmarc", "temperror");
+}
+
 /* --- several domains --- */
 
 static void test_several_domains(void **state)
@@ -280,14 +320,14 @@ static void test_several_domains(void **state)
 /* Whoever writes From does not choose not to be judged. */
 static void test_what_cannot_be_judged(void **state)
 {
-	static const char *const fail[] = {"a@a.example, b@b.example, c@example.com, d@d.example, "
-					   "e@e.example",
+	static const char *const fail[] = {("a@a.example, b@b.example, c@example.com, d@d.example, "
+					    "e@e.example"),
 		"a@*.example.com", "a@\351.example.com", "a@b(x).example.com", "a@example(x).com",
 		"<a@example.com@plain.example>", "a@example.com @ plain.example",
 		"\"a\"@example.com@plain.example",
 		"a@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com"};
-	static const char *const permerror[] = {"a@a.example, b@b.example, c@c.example, "
-						"d@d.example, e@example.com",
+	static const char *const permerror[] = {("a@a.example, b@b.example, c@c.example, "
+						 "d@d.example, e@example.com"),
 		"a@\"example.com\"", "a@x\\", "x@a.example|||||||||x@example.com"};
 	struct buffer text = BUFFER_INIT(64 * 1024);
 
@@ -495,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dkim_trouble, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dkim_trouble_beside_a_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_several_domains, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_judged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
