@@ -461,12 +461,12 @@ static void expect_refusal(
 	struct fixture *f, const struct store_list_frame *about, struct span bytes, bool sealed)
 {
 	static const struct ipc_handler handler = {nobody, ended};
-	bool gone = false;
+	bool gone[1] = {false}; /* `ended` sets it */
 	struct ipc *ipc;
 	int pair[2], fd = memfd_of(bytes, sealed);
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	ipc = ipc_open(&f->play.loop, pair[0], &handler, &gone);
+	ipc = ipc_open(&f->play.loop, pair[0], &handler, gone);
 	if (!f->play.store)
 		f->play.store = store_open_keeper(&f->play.loop, &f->play.log);
 	store_keeper_lists(f->play.store, f->lists);
@@ -476,7 +476,7 @@ static void expect_refusal(
 					  .fds = &fd,
 					  .n_fds = 1}));
 	close(fd);
-	STORE_PLAY_UNTIL(&f->play, gone);
+	STORE_PLAY_UNTIL(&f->play, gone[0]);
 	assert_true(store_play_logged(&f->play, "lists_failed"));
 	ipc_close(&ipc);
 }
