@@ -35,7 +35,7 @@ def test_the_file_is_made_and_kept(sink, postern):
     p = postern(sink())
     wait_there(p)
     store = Store(p)
-    assert store.is_sound() and store.version() == 2
+    assert store.is_sound() and store.version() == 3
     owner = p.directory.joinpath("state").stat()
     assert (store.file.stat().st_uid, store.file.stat().st_gid) == (owner.st_uid, owner.st_gid)
     store.add_dmarc("example.com", "v=DMARC1; p=none", [(3, {"source_ip": "192.0.2.1"})])
