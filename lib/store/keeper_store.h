@@ -33,7 +33,7 @@ struct keeper_store_setup {
 	 * nobody minds. */
 	void (*on_known_good)(void *context, struct span key);
 	void *context;
-	uint64_t gather_ms; /* how long what nobody waits for waits for more; 0: 200 */
+	uint64_t gather_ms;             /* how long what nobody waits for waits for more; 0: 200 */
 	struct database_setup database; /* dir is taken over; clock and callbacks are ours */
 };
 

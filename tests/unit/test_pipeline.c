@@ -1179,8 +1179,7 @@ static void test_set_aside(void **state)
 static void test_give(void **state)
 {
 	size_t number = slot_for("sync.number", NULL, NULL),
-	       score = slot_for("rspamd.score", NULL, NULL),
-	       one = slot_for("wait.one", NULL, NULL);
+	       score = slot_for("rspamd.score", NULL, NULL), one = slot_for("wait.one", NULL, NULL);
 	union fact_datum datum = {.number = 7}, half = {.number = 0.5}, yes = {.yes = true};
 	struct fact_value given = {FACT_KNOWN, 1, &datum, NULL},
 			  half_value = {FACT_KNOWN, 1, &half, NULL},
