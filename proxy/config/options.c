@@ -207,7 +207,7 @@ const struct option option_table[] = {
 			"redis://[user:pass@]host:6379/0, redis+unix:///path?db=0, "
 			"redis+sentinel://h1,h2/name/0 or redis+cluster://h1,h2; with rediss in "
 			"place of redis over TLS, and certificates are verified. Other bytes of a "
-			"password are written %40. Results of DMARC stay in postern.db.",
+			"password are written %40. Lists and results of DMARC stay in postern.db.",
 	},
 	{
 		ROW("", "dns", block),
