@@ -94,3 +94,19 @@ def test_rules_read_what_is_known(sink, postern, dns):
     assert send(p, "192.0.2.1")[0] == 250
     done = p.cli("explain", "--ip", "192.0.2.1", "--from", "a@good.example", "--to", "alice@example.com", "--no-dns")
     assert "there is no store here" in done.stdout, done.stdout
+
+
+def items(p, name):
+    done = p.cli("list", "show", name, "--json")
+    return [json.loads(line)["item"] for line in done.stdout.splitlines()] if done.returncode == 0 else []
+
+
+def test_who_is_good_for_long_is_known(sink, postern, dns):
+    """The lists of known clients and senders grow by themselves, whether a rule reads them or not."""
+    p = start(postern, sink, dns)
+    for _ in range(21):
+        assert send(p, "192.0.2.1")[0] == 250
+    assert send(p, "198.51.100.1", sender="eve@bad.example")[0] == 250
+    until(lambda: items(p, "known_clients") == ["192.0.2.0/24"], "the client to be known")
+    until(lambda: items(p, "known_senders") == ["good.example"], "the sender to be known")
+    assert "good so far" in p.cli("list", "search", "192.0.2.7").stdout
