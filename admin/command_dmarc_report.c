@@ -16,6 +16,7 @@
 #include "admin/dmarc_report.h"
 #include "admin/table.h"
 #include "lib/base/clock.h"
+#include "lib/base/descriptor.h"
 #include "lib/base/fail.h"
 #include "lib/base/log.h"
 #include "lib/mail/url.h"
@@ -193,27 +194,13 @@ static bool compress_xml(struct span xml, struct buffer *out)
 	return ok;
 }
 
-static bool write_all(int fd, struct span bytes)
-{
-	while (bytes.len) {
-		ssize_t written = write(fd, bytes.at, bytes.len);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return false;
-		bytes = span_from(bytes, (size_t)written);
-	}
-	return true;
-}
-
 /* "-": standard output. */
 static bool write_file(const char *path, struct span bytes, struct err *err)
 {
 	int fd = strcmp(path, "-") == 0
 			 ? STDOUT_FILENO
 			 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	bool ok = fd >= 0 && write_all(fd, bytes);
+	bool ok = fd >= 0 && descriptor_write(fd, bytes);
 
 	if (!ok)
 		err_errno(err, "can't write %s", path);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "admin/command.h"
+#include "lib/base/descriptor.h"
 #include "lib/base/fail.h"
 #include "policy/format.h"
 
@@ -40,20 +41,6 @@ static bool read_all(int fd, struct buffer *out)
 	}
 }
 
-static bool write_all(int fd, struct span text)
-{
-	while (text.len) {
-		ssize_t put = write(fd, text.at, text.len);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return false;
-		text = span_from(text, (size_t)put);
-	}
-	return true;
-}
-
 static bool lay_out(const char *name, const struct buffer *source, struct buffer *out)
 {
 	struct buffer report = BUFFER_INIT(REPORT_MAX);
@@ -84,7 +71,8 @@ static bool replace(const char *path, const struct stat *st, struct span text)
 	}
 	/* Who is not root keeps their own name on it. */
 	ok = fchown(fd, st->st_uid, st->st_gid) == 0 || errno == EPERM;
-	ok = ok && fchmod(fd, st->st_mode & 07777) == 0 && write_all(fd, text) && fsync(fd) == 0;
+	ok = ok && fchmod(fd, st->st_mode & 07777) == 0 && descriptor_write(fd, text) &&
+	     fsync(fd) == 0;
 	ok = close(fd) == 0 && ok;
 	ok = ok && rename(beside, path) == 0;
 	if (!ok) {
@@ -150,7 +138,7 @@ static int format_input(bool check)
 		bool same = span_equal(buffer_span(&source), buffer_span(&out));
 
 		status = check && !same ? CLI_NO : CLI_OK;
-		if (!check && !write_all(STDOUT_FILENO, buffer_span(&out))) {
+		if (!check && !descriptor_write(STDOUT_FILENO, buffer_span(&out))) {
 			trouble("standard output", strerror(errno));
 			status = CLI_NO;
 		}

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/base/descriptor.h"
 #include "lib/base/fail.h"
 #include "lib/list/image_write.h"
 
@@ -103,18 +104,6 @@ static void free_items(struct kept_items *items)
 
 /* --- memfds --- */
 
-static bool write_all(int fd, struct span bytes)
-{
-	while (bytes.len) {
-		ssize_t n = write(fd, bytes.at, bytes.len);
-
-		if (n < 0 && errno != EINTR)
-			return false;
-		bytes = span_from(bytes, n > 0 ? (size_t)n : 0);
-	}
-	return true;
-}
-
 /* Never to be changed again by anybody. -1: no memory, or no descriptor. */
 static int seal(struct span bytes)
 {
@@ -122,7 +111,7 @@ static int seal(struct span bytes)
 
 	if (fd < 0)
 		return -1;
-	if (write_all(fd, bytes) &&
+	if (descriptor_write(fd, bytes) &&
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) ==
 			0)
 		return fd;

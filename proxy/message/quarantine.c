@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/descriptor.h"
 #include "lib/base/fail.h"
 
 enum {
@@ -156,20 +157,6 @@ static void settle(struct quarantine_write *write, uint64_t bytes)
 	uv_mutex_unlock(&q->lock);
 }
 
-static bool write_all(int fd, struct span bytes)
-{
-	while (bytes.len) {
-		ssize_t written = write(fd, bytes.at, bytes.len);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return false;
-		bytes = span_from(bytes, (size_t)written);
-	}
-	return true;
-}
-
 static bool copy_range(int fd, const struct message_piece *piece)
 {
 	char *part = memory_new(COPY_SIZE);
@@ -185,7 +172,7 @@ static bool copy_range(int fd, const struct message_piece *piece)
 			continue;
 		if (got == 0)
 			errno = EIO;
-		ok = got > 0 && write_all(fd, span_make(part, (size_t)got));
+		ok = got > 0 && descriptor_write(fd, span_make(part, (size_t)got));
 		done += ok ? (uint64_t)got : 0;
 	}
 	free(part);
@@ -198,7 +185,8 @@ static bool write_message(int fd, const struct message *message)
 	struct message_piece piece;
 
 	while (message_next(message, &cursor, &piece)) {
-		bool ok = piece.fd < 0 ? write_all(fd, piece.memory) : copy_range(fd, &piece);
+		bool ok =
+			piece.fd < 0 ? descriptor_write(fd, piece.memory) : copy_range(fd, &piece);
 
 		if (!ok)
 			return false;
@@ -235,7 +223,7 @@ static enum quarantine_outcome put(
 {
 	struct quarantine *q = write->quarantine;
 
-	if (!write_all(fd, buffer_span(head)) || !write_message(fd, write->message))
+	if (!descriptor_write(fd, buffer_span(head)) || !write_message(fd, write->message))
 		return refuse_errno(write, "can't write into the quarantine");
 	if (fdatasync(fd) < 0)
 		return refuse_errno(write, "can't sync a file of the quarantine");
