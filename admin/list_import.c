@@ -4,6 +4,7 @@
 
 #include "admin/json.h"
 #include "policy/lex.h"
+#include "policy/list_item.h"
 
 enum { COLUMNS_MAX = 64, FIELD_MAX = 2048, JSON_LINE_MAX = 64 * 1024 };
 
@@ -216,30 +217,6 @@ static bool read_hosts(const struct reading *r, struct span line)
 
 /* --- plain lines --- */
 
-/* Where the item ends. In mail addresses `#` is a letter, in texts blanks are. */
-static size_t item_length(enum list_type type, struct span line)
-{
-	bool quoted = false;
-
-	for (size_t i = 0; i < line.len; i++) {
-		char c = line.at[i];
-
-		if (type == LIST_MAIL && c == '"')
-			quoted = !quoted;
-		else if (quoted && c == '\\')
-			i++;
-		else if (quoted)
-			continue;
-		else if (c == ';' || (is_blank(c) && type != LIST_TEXT))
-			return i;
-		else if (c == '#' && i > 0 && is_blank(line.at[i - 1]))
-			return i;
-		else if (c == '#' && type != LIST_TEXT && type != LIST_MAIL)
-			return i;
-	}
-	return line.len;
-}
-
 static struct span without_mark(struct span rest)
 {
 	rest = span_trim(rest);
@@ -250,7 +227,7 @@ static struct span without_mark(struct span rest)
 
 static void read_plain(const struct reading *r, struct span line)
 {
-	size_t len = item_length(r->import->type, line);
+	size_t len = list_item_length(r->import->type, line);
 
 	take(r, span_first(line, len), without_mark(span_from(line, len)), 0);
 }
@@ -264,9 +241,9 @@ static bool is_csv(const struct reading *r, struct span line)
 		return r->import->type != LIST_MAIL || !memchr(line.at, '@', line.len) ||
 		       span_find(line, SPAN("\",")) < line.len;
 	return r->import->type != LIST_TEXT &&
-	       span_find_char(span_first(line, item_length(r->import->type, line)), ',') <
+	       span_find_char(span_first(line, list_item_length(r->import->type, line)), ',') <
 		       line.len &&
-	       span_find_char(line, ',') < item_length(r->import->type, line);
+	       span_find_char(line, ',') < list_item_length(r->import->type, line);
 }
 
 static bool is_comment(struct span line)

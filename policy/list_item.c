@@ -226,6 +226,34 @@ struct span list_item_key(enum list_type type, struct span item)
 	return item;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+size_t list_item_length(enum list_type type, struct span line)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < line.len; i++) {
+		char c = line.at[i];
+
+		if (type == LIST_MAIL && c == '"')
+			quoted = !quoted;
+		else if (quoted && c == '\\')
+			i++;
+		else if (quoted)
+			continue;
+		else if (c == ';' || (is_blank(c) && type != LIST_TEXT))
+			return i;
+		else if (c == '#' && type == LIST_TEXT && i > 0 && is_blank(line.at[i - 1]))
+			return i;
+		else if (c == '#' && type != LIST_TEXT && type != LIST_MAIL)
+			return i;
+	}
+	return line.len;
+}
+
 unsigned list_item_labels(struct span domain)
 {
 	unsigned labels = 1;

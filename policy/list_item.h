@@ -18,6 +18,11 @@ bool list_item_network(enum list_type type, struct span item, struct cidr *netwo
  * domain's end. A domain or an address that is looked up goes through here as well. */
 struct span list_item_key(enum list_type type, struct span item);
 
+/* How long the item is that a line of a file begins with, if it stands without quotes: to a `;`, a
+ * `#` or a blank. In a mail address `#` is a letter, in a text blanks are, and `#` behind none; a
+ * quoted local part holds anything. */
+size_t list_item_length(enum list_type type, struct span line);
+
 /* Labels of a key of LIST_DOMAIN. */
 unsigned list_item_labels(struct span domain);
 

@@ -4,6 +4,7 @@
  * not told.
  */
 #include "policy/list.h"
+#include "policy/list_item.h"
 
 #include "lib/base/fail.h"
 
@@ -70,31 +71,6 @@ static void tell_count(struct diagnostics *d, enum severity severity, size_t unt
 
 /* --- lines --- */
 
-/* The length of an item that stands without quotes. In a mail address `#` is a letter, in a text
- * blanks are; a quoted local part holds anything. */
-static size_t plain_length(enum list_type type, struct span line)
-{
-	bool quoted = false;
-
-	for (size_t i = 0; i < line.len; i++) {
-		char c = line.at[i];
-
-		if (type == LIST_MAIL && c == '"')
-			quoted = !quoted;
-		else if (quoted && c == '\\')
-			i++;
-		else if (quoted)
-			continue;
-		else if (c == ';' || (is_blank(c) && type != LIST_TEXT))
-			return i;
-		else if (c == '#' && type == LIST_TEXT && is_blank(line.at[i - 1]))
-			return i;
-		else if (c == '#' && type != LIST_TEXT && type != LIST_MAIL)
-			return i;
-	}
-	return line.len;
-}
-
 /* The length of "..." with its quotes; 0: it does not end. */
 static size_t quoted_length(struct span line)
 {
@@ -153,7 +129,7 @@ static void add(struct reader *r, struct span item, struct span shown, struct sp
 
 static void read_plain(struct reader *r, struct span line)
 {
-	size_t len = plain_length(list_type(r->list), line);
+	size_t len = list_item_length(list_type(r->list), line);
 	struct span item = span_trim(span_first(line, len));
 
 	if (item.len)
