@@ -134,50 +134,42 @@ static void conclude_as(struct call *call, enum arc_code code, const char *probl
 	conclude(call, &result);
 }
 
-static void on_ended(struct verify_task *task)
+static void nothing(struct call *call)
 {
-	struct call *call = task->verify->call;
-	struct arc_result result;
-
-	switch (task->authn.outcome) {
-	case AUTHN_ANSWERED:
-		if (arc_result_read(task->authn.result, call_arena(call), &result)) {
-			conclude(call, &result);
-			return;
-		}
-		break;
-	case AUTHN_AWAY:
-		call_fail_all(call, "there is no process to verify it");
-		return;
-	case AUTHN_PENDING:
-	case AUTHN_POISONOUS:
-		break;
-	}
-	conclude_as(call, ARC_IS_FAIL, "the chain can't be evaluated");
+	conclude_as(call, ARC_IS_NONE, NULL);
 }
 
-/* --- its life --- */
-
-static enum call_status run(struct call *call)
+static bool answered(struct call *call, struct span bytes)
 {
-	static const struct span fields[] = {SPAN("arc-seal"), SPAN("arc-message-signature"),
-		SPAN("arc-authentication-results"), SPAN_NONE};
+	struct arc_result result;
 
-	if (!verify_has_field(call_view(call)->headers, fields)) {
-		conclude_as(call, ARC_IS_NONE, NULL);
-		return CALL_DONE;
-	}
-	if (!call_home(call)->authn) {
-		call_fail_all(call, "there is no process to verify it");
-		return CALL_DONE;
-	}
-	return verify_message_run(
-		call, call_memory(call, sizeof(struct verify_message)), AUTHN_ARC, on_ended);
+	if (!arc_result_read(bytes, call_arena(call), &result))
+		return false;
+	conclude(call, &result);
+	return true;
+}
+
+static void broken(struct call *call)
+{
+	conclude_as(call, ARC_IS_FAIL, "the chain can't be evaluated");
 }
 
 static void expired(struct call *call)
 {
 	conclude_as(call, ARC_IS_FAIL, "no answer in time");
+}
+
+static enum call_status run(struct call *call)
+{
+	static const struct span fields[] = {SPAN("arc-seal"), SPAN("arc-message-signature"),
+		SPAN("arc-authentication-results"), SPAN_NONE};
+	static const struct verify_method method = {.kind = AUTHN_ARC,
+		.fields = fields,
+		.nothing = nothing,
+		.answered = answered,
+		.broken = broken};
+
+	return verify_message_run(call, &method);
 }
 
 const struct filter filter_arc = {.version = FILTER_VERSION,

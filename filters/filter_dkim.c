@@ -148,26 +148,29 @@ static void conclude_as(struct call *call, enum dkim_code code, const char *prob
 	buffer_free(&text);
 }
 
-static void on_ended(struct verify_task *task)
+static void nothing(struct call *call)
 {
-	struct call *call = task->verify->call;
+	conclude_as(call, DKIM_IS_NONE, NULL);
+}
+
+static bool answered(struct call *call, struct span bytes)
+{
 	struct dkim_result result;
 
-	switch (task->authn.outcome) {
-	case AUTHN_ANSWERED:
-		if (dkim_result_read(task->authn.result, call_arena(call), &result)) {
-			conclude(call, &result);
-			return;
-		}
-		break;
-	case AUTHN_AWAY:
-		call_fail_all(call, "there is no process to verify it");
-		return;
-	case AUTHN_PENDING:
-	case AUTHN_POISONOUS:
-		break;
-	}
+	if (!dkim_result_read(bytes, call_arena(call), &result))
+		return false;
+	conclude(call, &result);
+	return true;
+}
+
+static void broken(struct call *call)
+{
 	conclude_as(call, DKIM_IS_PERMERROR, "the signatures can't be evaluated");
+}
+
+static void expired(struct call *call)
+{
+	conclude_as(call, DKIM_IS_TEMPERROR, "no answer in time");
 }
 
 /* --- keys --- */
@@ -208,26 +211,14 @@ static void ask_keys(struct verify_task *task)
 static enum call_status run(struct call *call)
 {
 	static const struct span fields[] = {SPAN("dkim-signature"), SPAN_NONE};
-	struct verify_message *message;
-	enum call_status status;
+	static const struct verify_method method = {.kind = AUTHN_DKIM,
+		.fields = fields,
+		.nothing = nothing,
+		.asks = ask_keys,
+		.answered = answered,
+		.broken = broken};
 
-	if (!verify_has_field(call_view(call)->headers, fields)) {
-		conclude_as(call, DKIM_IS_NONE, NULL);
-		return CALL_DONE;
-	}
-	if (!call_home(call)->authn) {
-		call_fail_all(call, "there is no process to verify it");
-		return CALL_DONE;
-	}
-	message = call_memory(call, sizeof(*message));
-	status = verify_message_run(call, message, AUTHN_DKIM, on_ended);
-	ask_keys(&message->task);
-	return status;
-}
-
-static void expired(struct call *call)
-{
-	conclude_as(call, DKIM_IS_TEMPERROR, "no answer in time");
+	return verify_message_run(call, &method);
 }
 
 const struct filter filter_dkim = {.version = FILTER_VERSION,

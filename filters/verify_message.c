@@ -3,7 +3,16 @@
 #include "lib/base/fail.h"
 #include "lib/mail/header.h"
 
-bool verify_has_field(struct span section, const struct span *names)
+/* In the call's memory. */
+struct verify_message {
+	struct call *call;
+	const struct verify_method *method;
+	struct verify_task task;
+	uint64_t body; /* where it begins in the content */
+	uint64_t seen; /* of the content */
+};
+
+static bool has_field(struct span section, const struct span *names)
 {
 	struct header_field field;
 
@@ -48,22 +57,52 @@ static size_t read_body(struct authn_task *authn, uint64_t from,
 	return piece.len;
 }
 
-enum call_status verify_message_run(struct call *call, struct verify_message *message,
-	enum authn_kind kind, void (*ended)(struct verify_task *task))
+static void no_process(struct call *call)
 {
+	call_fail_all(call, "there is no process to verify it");
+}
+
+static void on_ended(struct verify_task *task)
+{
+	struct verify_message *message = CONTAINER_OF(task, struct verify_message, task);
+
+	if (task->authn.outcome == AUTHN_AWAY)
+		no_process(message->call);
+	else if (task->authn.outcome != AUTHN_ANSWERED ||
+		 !message->method->answered(message->call, task->authn.result))
+		message->method->broken(message->call);
+}
+
+static enum call_status start(struct call *call, const struct verify_method *method)
+{
+	struct verify_message *message = call_memory(call, sizeof(*message));
 	struct span section = call_copy(call, call_view(call)->headers);
 	struct verify *verify = verify_new(call, NULL);
 	bool started;
 
 	message->call = call;
+	message->method = method;
 	message->body = section.len;
 	message->task.authn.request = section;
 	message->task.authn.read = read_body;
 	verify->context = message;
-	verify_add(verify, &message->task, kind, ended);
+	verify_add(verify, &message->task, method->kind, on_ended);
 	started = verify_start(&message->task);
 	ENSURE(started);
+	if (method->asks)
+		method->asks(&message->task);
 	return verify_wait(verify);
+}
+
+enum call_status verify_message_run(struct call *call, const struct verify_method *method)
+{
+	if (!has_field(call_view(call)->headers, method->fields))
+		method->nothing(call);
+	else if (!call_home(call)->authn)
+		no_process(call);
+	else
+		return start(call, method);
+	return CALL_DONE;
 }
 
 void verify_message_feed(struct call *call, struct span content)

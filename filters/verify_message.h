@@ -1,33 +1,33 @@
 /*
  * verify_message: a verification that reads the message (verify.h): its header section goes with
- * the question, its body as it comes.
+ * the question, its body as it comes. A filter says what is verified and what it makes of that:
  *
- *     struct work { struct verify_message message; ... };
- *     return verify_message_run(call, &work->message, AUTHN_DKIM, ended);
+ *     static enum call_status run(struct call *call)
+ *     {
+ *             return verify_message_run(call, &method);
+ *     }
  *
- * The filter's `feed` is verify_message_feed, its `cancel` verify_cancel; verify_of(call)->context
- * is the struct verify_message.
+ * Its `feed` is verify_message_feed, its `cancel` verify_cancel.
  */
 #ifndef FILTERS_VERIFY_MESSAGE_H
 #define FILTERS_VERIFY_MESSAGE_H
 
 #include "filters/verify.h"
 
-/* In the call's memory, zeroed. */
-struct verify_message {
-	struct call *call;
-	struct verify_task task;
-	/* private */
-	uint64_t body; /* where it begins in the content */
-	uint64_t seen; /* of the content */
+/* Static. Each of its functions but `asks` records the call's facts. */
+struct verify_method {
+	enum authn_kind kind;
+	/* Names of header fields, ending with an empty one: without any of them there is nothing to
+	 * verify, and nobody is asked. */
+	const struct span *fields;
+	void (*nothing)(struct call *call);
+	void (*asks)(struct verify_task *task); /* verify_ask what it will want; or NULL */
+	bool (*answered)(struct call *call, struct span result); /* false: it is nonsense */
+	void (*broken)(struct call *call); /* it can't be verified: it ends whoever tries */
 };
 
-/* Whether the section holds a field of one of these names, which end with an empty one. */
-bool verify_has_field(struct span section, const struct span *names);
-
-/* What `run` returns. There is a process (call_home(call)->authn). */
-enum call_status verify_message_run(struct call *call, struct verify_message *message,
-	enum authn_kind kind, void (*ended)(struct verify_task *task));
+/* What `run` returns. Without a process the call fails. */
+enum call_status verify_message_run(struct call *call, const struct verify_method *method);
 
 void verify_message_feed(struct call *call, struct span content);
 
