@@ -194,29 +194,42 @@ static bool answer_end(struct record *r, struct database_job *job)
 	return whole;
 }
 
-static bool add_domains(struct database *db, struct record *r, struct span day)
+/* A member of the open object: each row of a statement with its values bound. */
+static bool add_list(struct database *db, struct record *r, const char *name, sqlite3_stmt *rows,
+	void (*add)(struct record *r, sqlite3_stmt *row))
 {
-	sqlite3_stmt *list = database_statement(db, SQL_DOMAINS_OF);
 	bool is_row = true;
 
-	if (list)
-		database_bind(list, 1, day);
-	record_list(r, "domains");
+	record_list(r, name);
 	while (is_row) {
-		if (!database_row(db, list, &is_row))
+		if (!database_row(db, rows, &is_row))
 			return false;
 		if (!is_row)
 			break;
 		record_open(r, NULL);
-		record_text(r, "domain", database_text(list, 0));
-		record_number(r, "messages", sqlite3_column_int64(list, 1));
-		record_number(r, "rows", sqlite3_column_int64(list, 2));
-		record_number(r, "left_out", sqlite3_column_int64(list, 3));
+		add(r, rows);
 		record_close(r);
 	}
 	record_close(r);
-	sqlite3_reset(list);
+	sqlite3_reset(rows);
 	return true;
+}
+
+static void add_domain(struct record *r, sqlite3_stmt *row)
+{
+	record_text(r, "domain", database_text(row, 0));
+	record_number(r, "messages", sqlite3_column_int64(row, 1));
+	record_number(r, "rows", sqlite3_column_int64(row, 2));
+	record_number(r, "left_out", sqlite3_column_int64(row, 3));
+}
+
+static bool add_domains(struct database *db, struct record *r, struct span day)
+{
+	sqlite3_stmt *domains = database_statement(db, SQL_DOMAINS_OF);
+
+	if (domains)
+		database_bind(domains, 1, day);
+	return add_list(db, r, "domains", domains, add_domain);
 }
 
 bool database_dmarc_day(struct database *db, struct database_job *job)
@@ -236,28 +249,20 @@ bool database_dmarc_day(struct database *db, struct database_job *job)
 	return answer_end(&r, job) && ok;
 }
 
+static void add_row(struct record *r, sqlite3_stmt *row)
+{
+	record_number(r, "count", sqlite3_column_int64(row, 0));
+	/* As text: what a worker told is believed by nobody who reads all of them. */
+	record_text(r, "row", database_text(row, 1));
+}
+
 static bool add_rows(struct database *db, struct record *r, int64_t domain)
 {
-	sqlite3_stmt *list = database_statement(db, SQL_ROWS_OF);
-	bool is_row = true;
+	sqlite3_stmt *rows = database_statement(db, SQL_ROWS_OF);
 
-	if (list)
-		sqlite3_bind_int64(list, 1, domain);
-	record_list(r, "rows");
-	while (is_row) {
-		if (!database_row(db, list, &is_row))
-			return false;
-		if (!is_row)
-			break;
-		record_open(r, NULL);
-		record_number(r, "count", sqlite3_column_int64(list, 0));
-		/* As text: what a worker told is believed by nobody who reads all of them. */
-		record_text(r, "row", database_text(list, 1));
-		record_close(r);
-	}
-	record_close(r);
-	sqlite3_reset(list);
-	return true;
+	if (rows)
+		sqlite3_bind_int64(rows, 1, domain);
+	return add_list(db, r, "rows", rows, add_row);
 }
 
 bool database_dmarc_domain(struct database *db, struct database_job *job)

@@ -1,7 +1,8 @@
 /*
  * Lists: their items in the order of their keys (list_request.h), so that an image is written by
  * one walk along the primary key. What a transaction has changed is gathered, and told once it is
- * committed; past some number only that much has changed.
+ * committed; past some number only that much has changed. What admins ask is in
+ * database_list_show.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,21 +10,13 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/fail.h"
-#include "lib/store/database_private.h"
+#include "lib/store/database_list.h"
 #include "lib/store/wire.h"
 
 enum {
 	EXPIRED_KEPT_S = 24 * 3600, /* so that `list show` of yesterday can be explained */
 	EXPIRE_PIECE = 500,
-	CHANGES_MAX = 4096, /* of one list in one transaction; more are read anew */
-	TYPE_MAX = 16
-};
-
-struct database_list {
-	int64_t id; /* 0: there is none */
-	uint64_t items;
-	struct span name;
-	char type[TYPE_MAX];
+	CHANGES_MAX = 4096 /* of one list in one transaction; more are read anew */
 };
 
 /* What one request has done, for its answer. */
@@ -37,7 +30,7 @@ struct tally {
 	struct record r; /* the list of those that were refused is open */
 };
 
-static uint64_t now_s(const struct database *db)
+uint64_t database_now_s(const struct database *db)
 {
 	return clock_wall_ms(db->setup.clock) / 1000;
 }
@@ -124,7 +117,7 @@ void database_list_rolled_back(struct database *db)
 
 /* --- lists --- */
 
-static bool find_list(struct database *db, struct span name, struct database_list *out)
+bool database_list_find(struct database *db, struct span name, struct database_list *out)
 {
 	sqlite3_stmt *get = database_statement(db, SQL_LIST_GET);
 	bool is_row;
@@ -206,7 +199,7 @@ static bool load_kept(struct database *db)
 
 	if (db->kept)
 		return true;
-	if (!find_list(db, SPAN(LIST_PROTECTED), &list))
+	if (!database_list_find(db, SPAN(LIST_PROTECTED), &list))
 		return false;
 	db->kept = protected_new();
 	all = database_statement(db, SQL_LIST_KEYS);
@@ -268,7 +261,7 @@ static void log_refused(struct database *db, const struct database_list *list,
 
 /* --- adding --- */
 
-static bool bind_key(sqlite3_stmt *statement, const struct database_list *list,
+bool database_list_bind(sqlite3_stmt *statement, const struct database_list *list,
 	enum image_kind kind, struct span key)
 {
 	if (!statement)
@@ -288,7 +281,7 @@ static bool write_item(struct database *db, enum database_statement which,
 	struct span key = list_key(kind, item, room);
 	sqlite3_stmt *write = database_statement(db, which);
 
-	if (!bind_key(write, list, kind, key))
+	if (!database_list_bind(write, list, kind, key))
 		return false;
 	if (kind == IMAGE_TEXT && item->item.len && !span_equal(item->item, key))
 		sqlite3_bind_text(write, 4, item->item.at, (int)item->item.len, SQLITE_STATIC);
@@ -311,7 +304,7 @@ static bool look_up(struct database *db, const struct database_list *list, enum 
 	uint64_t expires;
 	bool is_row;
 
-	if (!bind_key(get, list, kind, list_key(kind, item, room)) ||
+	if (!database_list_bind(get, list, kind, list_key(kind, item, room)) ||
 		!database_row(db, get, &is_row))
 		return false;
 	expires = is_row ? (uint64_t)sqlite3_column_int64(get, 1) : 0;
@@ -416,7 +409,7 @@ static bool open_list(struct database *db, struct tally *t, struct span name, st
 	struct err err = {{0}};
 
 	*room = 0;
-	if (!find_list(db, name, list) || !count_all(db, &lists, &items) || !load_kept(db))
+	if (!database_list_find(db, name, list) || !count_all(db, &lists, &items) || !load_kept(db))
 		return false;
 	if (list->id && !span_equal(span_text(list->type), type) && list->items) {
 		err_set(&err, "%.*s is a list of type %s", SPAN_ARGS(name), list->type);
@@ -455,7 +448,7 @@ static bool open_list(struct database *db, struct tally *t, struct span name, st
 static void tally_begin(
 	struct tally *t, struct database *db, struct database_job *job, struct span by, bool dry)
 {
-	*t = (struct tally){.job = job, .dry = dry, .by = by, .now_s = now_s(db)};
+	*t = (struct tally){.job = job, .dry = dry, .by = by, .now_s = database_now_s(db)};
 	record_init(&t->r, true, 256 * 1024);
 	record_list(&t->r, "told");
 }
@@ -514,7 +507,7 @@ static bool type_is_good(struct span type)
 	for (size_t i = 0; i < type.len; i++)
 		if (!ascii_is_alpha(type.at[i]))
 			return false;
-	return type.len > 0 && type.len < TYPE_MAX;
+	return type.len > 0 && type.len < LIST_TYPE_MAX;
 }
 
 static bool parts_are_good(const struct database_job *job, struct span by)
@@ -580,12 +573,13 @@ bool database_list_del(struct database *db, struct database_job *job)
 	int gone;
 
 	if (!list_kind_parse(job->parts[1], &kind) || !list_key_read(kind, job->parts[2], &item) ||
-		!find_list(db, job->parts[0], &list) || !load_kept(db))
+		!database_list_find(db, job->parts[0], &list) || !load_kept(db))
 		return false;
 	if (list.id) {
 		sqlite3_stmt *delete = database_statement(db, SQL_ITEM_DELETE);
 
-		if (!bind_key(delete, &list, kind, job->parts[2]) || !database_do(db, delete))
+		if (!database_list_bind(delete, &list, kind, job->parts[2]) ||
+			!database_do(db, delete))
 			return false;
 	}
 	gone = list.id ? sqlite3_changes(db->file) : 0;
@@ -602,256 +596,6 @@ bool database_list_del(struct database *db, struct database_job *job)
 		gone = -1;
 	record_free(&r);
 	return gone >= 0;
-}
-
-/* --- showing --- */
-
-/* false: it did not fit. */
-static bool answer_with(struct database_job *job, struct record *r, bool ok)
-{
-	ok = ok && !r->cut && buffer_add(&job->answer, record_finish(r));
-	record_free(r);
-	return ok;
-}
-
-/* The lists that rules read and nobody has filled yet are named too. */
-bool database_list_names(struct database *db, struct database_job *job)
-{
-	sqlite3_stmt *all = database_statement(db, SQL_LISTS);
-	bool is_row = true, ok = true;
-	struct record r;
-
-	record_init(&r, true, STORE_ANSWER_MAX);
-	record_list(&r, "lists");
-	while (is_row && (ok = database_row(db, all, &is_row)) && is_row) {
-		record_open(&r, NULL);
-		record_text(&r, "list", database_text(all, 0));
-		record_text(&r, "type", database_text(all, 1));
-		record_number(&r, "items", sqlite3_column_int64(all, 2));
-		record_close(&r);
-	}
-	record_close(&r);
-	if (ok)
-		sqlite3_reset(all);
-	record_list(&r, "declared");
-	for (struct span rest = buffer_span(&db->declared); rest.len;) {
-		struct span line = span_first(rest, span_find_char(rest, '\n'));
-
-		rest = span_from(rest, line.len + 1);
-		if (!span_equal(span_word(&line), SPAN("list")))
-			continue;
-		record_open(&r, NULL);
-		record_text(&r, "list", span_word(&line));
-		record_text(&r, "type", span_word(&line));
-		record_close(&r);
-	}
-	record_close(&r);
-	return answer_with(job, &r, ok);
-}
-
-/* An item of a statement whose columns are kind, key, item, reason, author, at, expires. */
-static void record_item(struct record *r, sqlite3_stmt *row, struct span list)
-{
-	struct image_item item = {.expires_s = 0};
-	char room[IP_TEXT_SIZE + 4];
-	int kind = sqlite3_column_int(row, 0);
-
-	if (kind < 0 || kind >= IMAGE_KINDS ||
-		!list_key_read((enum image_kind)kind, database_text(row, 1), &item))
-		return; /* somebody else has written it */
-	item.item = database_text(row, 2);
-	record_open(r, NULL);
-	if (list.len)
-		record_text(r, "list", list);
-	record_text(r, "item", list_item_show((enum image_kind)kind, &item, room));
-	record_text(r, "reason", database_text(row, 3));
-	record_text(r, "by", database_text(row, 4));
-	record_number(r, "at", sqlite3_column_int64(row, 5));
-	record_number(r, "expires", sqlite3_column_int64(row, 6));
-	record_close(r);
-}
-
-/* Where a walk goes on: "2:68657861": the kind, and the key in hex digits. */
-static void record_cursor(struct record *r, int kind, struct span key)
-{
-	char text[2 * IMAGE_KEY_MAX + 8];
-	size_t n = (size_t)snprintf(text, sizeof(text), "%d:", kind);
-
-	for (size_t i = 0; i < key.len && i < IMAGE_KEY_MAX; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%02x", (uint8_t)key.at[i]);
-	record_string(r, "next", text);
-}
-
-static int hex_value(char c)
-{
-	c = ascii_lower(c);
-	return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool read_cursor(struct span text, int *kind, char room[IMAGE_KEY_MAX], struct span *key)
-{
-	*kind = -1;
-	*key = SPAN("");
-	if (text.len == 0)
-		return true;
-	if (text.len < 2 || !ascii_is_digit(text.at[0]) || text.at[1] != ':' || text.len % 2 ||
-		text.len > 2 + 2 * IMAGE_KEY_MAX)
-		return false;
-	*kind = text.at[0] - '0';
-	for (size_t i = 2; i < text.len; i += 2) {
-		int high = hex_value(text.at[i]), low = hex_value(text.at[i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		room[i / 2 - 1] = (char)(high << 4 | low);
-	}
-	*key = span_make(room, text.len / 2 - 1);
-	return true;
-}
-
-bool database_list_show(struct database *db, struct database_job *job)
-{
-	char room[IMAGE_KEY_MAX];
-	sqlite3_stmt *walk;
-	struct database_list list;
-	struct span after;
-	uint64_t limit, n = 0;
-	bool is_row = true, ok;
-	struct record r;
-	int kind;
-
-	if (!read_cursor(job->parts[1], &kind, room, &after) ||
-		!span_number(job->parts[2], LIST_SHOW_MAX, &limit) ||
-		!find_list(db, job->parts[0], &list))
-		return false;
-	if (!list.id)
-		return true; /* empty: there is no such list */
-	walk = database_statement(db, SQL_LIST_SHOW);
-	if (!walk)
-		return false;
-	sqlite3_bind_int64(walk, 1, list.id);
-	sqlite3_bind_int(walk, 2, kind);
-	sqlite3_bind_blob(walk, 3, after.at, (int)after.len, SQLITE_STATIC);
-	sqlite3_bind_int64(walk, 4, (sqlite3_int64)now_s(db));
-	sqlite3_bind_int64(walk, 5, (sqlite3_int64)limit + 1);
-	record_init(&r, true, STORE_ANSWER_MAX);
-	record_text(&r, "list", list.name);
-	record_string(&r, "type", list.type);
-	record_list(&r, "items");
-	kind = -1;
-	while ((ok = database_row(db, walk, &is_row)) && is_row && n++ < limit) {
-		record_item(&r, walk, SPAN_NONE);
-		kind = sqlite3_column_int(walk, 0);
-		after = span_first(database_text(walk, 1), IMAGE_KEY_MAX);
-		if (after.len)
-			memcpy(room, after.at, after.len);
-		after.at = room;
-	}
-	record_close(&r);
-	if (ok && is_row && kind >= 0)
-		record_cursor(&r, kind, after);
-	if (ok)
-		sqlite3_reset(walk);
-	return answer_with(job, &r, ok);
-}
-
-static bool search_key(struct database *db, struct record *r, const struct database_list *list,
-	enum image_kind kind, struct span key)
-{
-	sqlite3_stmt *get = database_statement(db, SQL_ITEM_SHOW);
-	bool is_row;
-
-	if (!bind_key(get, list, kind, key))
-		return false;
-	sqlite3_bind_int64(get, 4, (sqlite3_int64)now_s(db));
-	if (!database_row(db, get, &is_row))
-		return false;
-	if (is_row)
-		record_item(r, get, list->name);
-	sqlite3_reset(get);
-	return true;
-}
-
-/* All keys in one list. */
-static bool search_list(struct database *db, struct record *r, const struct database_list *list,
-	enum image_kind kind, struct span keys)
-{
-	unsigned n = 0;
-
-	while (keys.len) {
-		uint32_t len;
-
-		if (!store_number_take(&keys, &len) || len > keys.len ||
-			n++ >= LIST_SEARCH_KEYS_MAX)
-			return false;
-		if (!search_key(db, r, list, kind, span_first(keys, len)))
-			return false;
-		keys = span_from(keys, len);
-	}
-	return true;
-}
-
-static bool search_all(
-	struct database *db, struct record *r, enum image_kind kind, struct span keys)
-{
-	struct database_list *lists;
-	sqlite3_stmt *all = database_statement(db, SQL_LISTS);
-	struct arena *arena = arena_new(16 * 1024);
-	size_t n = 0;
-	bool is_row = true, ok;
-
-	lists = arena_alloc(arena, DATABASE_LISTS_MAX * sizeof(*lists));
-	while ((ok = database_row(db, all, &is_row)) && is_row && n < DATABASE_LISTS_MAX) {
-		lists[n].name = arena_span(arena, database_text(all, 0));
-		lists[n++].id = sqlite3_column_int64(all, 3);
-	}
-	if (ok)
-		sqlite3_reset(all);
-	for (size_t i = 0; ok && i < n; i++)
-		ok = search_list(db, r, &lists[i], kind, keys);
-	arena_free(&arena);
-	return ok;
-}
-
-static void search_own(struct database *db, struct record *r, enum image_kind kind, struct span key)
-{
-	struct image_item item = {.expires_s = 0}, hit;
-	char room[IP_TEXT_SIZE + 4];
-
-	if (!db->own || !list_key_read(kind, key, &item) ||
-		!protected_hit(db->own, kind, &item, (uint32_t)now_s(db), &hit))
-		return;
-	record_open(r, NULL);
-	record_text(r, "item", list_item_show(kind, &hit, room));
-	record_text(r, "why", hit.reason);
-	record_close(r);
-}
-
-bool database_list_search(struct database *db, struct database_job *job)
-{
-	struct span keys = job->parts[2], first = keys;
-	struct database_list list;
-	enum image_kind kind;
-	uint32_t len;
-	struct record r;
-	bool ok = true;
-
-	if (!list_kind_parse(job->parts[1], &kind) || !store_number_take(&first, &len) ||
-		len > first.len)
-		return false;
-	if (job->parts[0].len && !find_list(db, job->parts[0], &list))
-		return false;
-	record_init(&r, true, STORE_ANSWER_MAX);
-	record_list(&r, "items");
-	if (!job->parts[0].len)
-		ok = search_all(db, &r, kind, keys);
-	else if (list.id)
-		ok = search_list(db, &r, &list, kind, keys);
-	record_close(&r);
-	record_list(&r, "protected");
-	search_own(db, &r, kind, span_first(first, len));
-	record_close(&r);
-	return answer_with(job, &r, ok);
 }
 
 /* --- what the configuration says --- */
@@ -888,7 +632,7 @@ struct expired {
 static bool find_expired(struct database *db, struct arena *arena, struct expired *out, size_t *n)
 {
 	sqlite3_stmt *old = database_statement(db, SQL_ITEMS_OVER);
-	uint64_t at_s = now_s(db);
+	uint64_t at_s = database_now_s(db);
 	bool is_row = true;
 
 	if (old)
@@ -918,7 +662,7 @@ bool database_list_expire(struct database *db, bool *more)
 		struct database_list list = {.id = old[i].list};
 		sqlite3_stmt *delete = database_statement(db, SQL_ITEM_DELETE);
 
-		ok = bind_key(delete, &list, (enum image_kind)old[i].kind, old[i].key) &&
+		ok = database_list_bind(delete, &list, (enum image_kind)old[i].kind, old[i].key) &&
 		     database_do(db, delete) && with_numbers(db, SQL_LIST_GROW, list.id, -1);
 	}
 	*more = *more || n == EXPIRE_PIECE;

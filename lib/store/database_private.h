@@ -4,7 +4,7 @@
  *     database.c            the file: opening, versions, transactions, damage
  *     database_vfs.c        names below a folder's descriptor
  *     database_dmarc.c      the results that DMARC reports are made of
- *     database_list.c       lists
+ *     database_list.c       lists; database_list_show.c what admins ask about them
  *     database_memory.c     what the following three share: room, and age
  *     database_grey.c       greylisting
  *     database_rate.c       rates
