@@ -139,7 +139,8 @@ struct sandbox *sandbox_new(struct err *err)
 	if (ok)
 		return sandbox;
 	sandbox_free(&sandbox);
-	err_set(err, "the seccomp filter can't be made");
+	err_set(err, "the seccomp filter can't be made: is the call seccomp itself forbidden here? "
+		     "(in a systemd unit: SystemCallFilter=@system-service seccomp)");
 	return NULL;
 }
 
