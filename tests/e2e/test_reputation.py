@@ -12,7 +12,8 @@ RULES = """
 list seen : cidr from store "seen"
 rule trap  { when rcpt.local == "trap" then add client.ip to @seen for 1h "trap", reject 550 5.1.1 "No such user" }
 rule low   { when client.reputation < -0.5 then reject 550 5.7.1 "Your reputation is {client.reputation}" }
-rule junk  { when subject == "junk" then reject 550 5.7.1 "junk" }
+# Waits for SPF: a domain is blamed for what it has proved to have sent, if that is known by then.
+rule junk  { when subject == "junk" and spf != temperror then reject 550 5.7.1 "junk" }
 rule look  { when mail.reputation > 0 then header add "X-Known" "{mail.reputation}" }
 """
 
